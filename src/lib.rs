@@ -1,0 +1,3 @@
+//! Foghorn: alerts straight off the Kafka stream.
+
+pub mod model;
