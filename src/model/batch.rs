@@ -154,9 +154,18 @@ pub enum Column {
     #[default]
     Absent,
     Str(Vec<StrSpan>),
-    Int { values: Vec<i64>, nulls: Nulls },
-    Float { values: Vec<f64>, nulls: Nulls },
-    Bool { values: Vec<bool>, nulls: Nulls },
+    Int {
+        values: Vec<i64>,
+        nulls: Nulls,
+    },
+    Float {
+        values: Vec<f64>,
+        nulls: Nulls,
+    },
+    Bool {
+        values: Vec<bool>,
+        nulls: Nulls,
+    },
 }
 
 impl Column {

@@ -83,7 +83,10 @@ pub enum TimeFormat {
     EpochNanos,
     /// `Mar 30 15:04:05`: the stamp has neither year nor zone, so both are given (an IANA zone name or an offset).
     /// The year is that of the first month seen; a stamp in January after one in December belongs to the next year.
-    Rfc3164 { year: i16, zone: String },
+    Rfc3164 {
+        year: i16,
+        zone: String,
+    },
     /// `17/May/2015:10:05:03 +0000`
     Clf,
 }
