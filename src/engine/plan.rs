@@ -1,0 +1,374 @@
+//! From rules to work: which fields are decoded, which panes are kept, who reads which window.
+//!
+//! Rules that look at the same events in the same way share the looking. A [`FeedPlan`] is one such way: stream,
+//! `where`, `by`, pane length and group limit. Its accumulators are the union of what its rules aggregate; two rules
+//! that both want `count(*) FILTER (WHERE status >= 500)` read one counter.
+//!
+//! - `P1` equal accumulators of a feed stand in its plan once, equal views too
+//! - `P2` every field a feed reads is in its stream's `needed`
+
+use std::sync::Arc;
+
+use crate::model::schema::{FieldType, StreamSchema};
+use crate::model::time::Millis;
+use crate::rule::condition::Cmp;
+use crate::rule::plan::{Aggregate, Let, Rule, Source as RuleSource};
+use crate::stream::expr::{Derived, Filter};
+use crate::window::{AccSpec, ViewSpec, WindowPlan};
+
+/// Everything the shards need to know, shared between them. Built once for a rule set.
+#[derive(Debug)]
+pub struct Plan {
+    pub streams: Vec<StreamPlan>,
+    pub feeds: Vec<FeedPlan>,
+    /// In the order of the files: the order signals of one tick are reported in.
+    pub rules: Vec<Arc<Rule>>,
+}
+
+#[derive(Debug)]
+pub struct StreamPlan {
+    pub schema: Arc<StreamSchema>,
+    /// Field ids that some rule reads, ascending.
+    pub needed: Vec<usize>,
+    /// Indexes into [`Plan::feeds`].
+    pub feeds: Vec<usize>,
+}
+
+/// Rules that look at the same events in the same way.
+#[derive(Debug)]
+pub struct FeedPlan {
+    pub stream: usize,
+    pub pane: Millis,
+    pub filter: Option<Filter>,
+    pub derived: Vec<Derived>,
+    pub keys: Vec<Source>,
+    /// The distinct `FILTER (WHERE …)` of the feed.
+    pub masks: Vec<Filter>,
+    /// Parallel to `windows.accs`.
+    pub inputs: Vec<Input>,
+    pub windows: Arc<WindowPlan>,
+    pub rules: Vec<RulePlan>,
+    pub group_limit: usize,
+    /// A group that saw nothing for this long is forgotten.
+    pub expire: Millis,
+}
+
+/// Where a value stands: a column of the batch or one the feed computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Field(usize),
+    Derived(usize),
+}
+
+/// What goes into one accumulator.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Input {
+    pub mask: Option<usize>,
+    pub value: InputValue,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputValue {
+    /// Rows are counted.
+    Rows,
+    /// Rows where this is not null are counted.
+    NotNull(Source),
+    Number(Source),
+    Text(Source),
+}
+
+#[derive(Debug)]
+pub struct RulePlan {
+    pub rule: Arc<Rule>,
+    /// Index into [`Plan::rules`].
+    pub index: usize,
+    /// Parallel to `rule.lets`.
+    pub lets: Vec<LetPlan>,
+    pub suspects: Suspects,
+}
+
+/// How a `let` is read from the windows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LetPlan {
+    pub view: usize,
+    pub query: Query,
+    /// How far back the window reaches: its length and its offset.
+    pub reach: Millis,
+    pub offset: Millis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Query {
+    Count,
+    /// Count per second; the window in seconds.
+    CountRate(f64),
+    Sum,
+    SumRate(f64),
+    Avg,
+    Stddev,
+    Min,
+    Max,
+    Quantile(f64),
+    Distinct,
+    TopK,
+    Last,
+}
+
+impl Query {
+    /// Grows with the number of events seen, so it is too small while its window is not yet covered.
+    pub fn accumulates(self) -> bool {
+        matches!(self, Query::Count | Query::CountRate(_) | Query::Sum | Query::SumRate(_) | Query::Distinct)
+    }
+}
+
+/// Which events are worth showing as examples of a breach.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Suspects {
+    /// Any event of the rule.
+    All,
+    /// Events that one of these masks takes, or with a value beyond one of these thresholds.
+    Some { masks: Vec<usize>, thresholds: Vec<(Source, Cmp, f64)> },
+}
+
+impl Plan {
+    /// `streams` in the order the rules' stream indexes mean.
+    pub fn build(streams: &[Arc<StreamSchema>], rules: &[Arc<Rule>]) -> Plan {
+        let mut plan = Plan {
+            streams: streams
+                .iter()
+                .map(|schema| StreamPlan { schema: schema.clone(), needed: Vec::new(), feeds: Vec::new() })
+                .collect(),
+            feeds: Vec::new(),
+            rules: rules.to_vec(),
+        };
+        let mut keys: Vec<FeedKey> = Vec::new();
+        let mut drafts: Vec<Draft> = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let key = FeedKey::of(rule);
+            let feed = keys.iter().position(|known| *known == key).unwrap_or_else(|| {
+                keys.push(key);
+                drafts.push(Draft::new(rule));
+                drafts.len() - 1
+            });
+            drafts[feed].add(index, rule);
+        }
+        for draft in drafts {
+            let feed = draft.finish();
+            let stream = &mut plan.streams[feed.stream];
+            stream.feeds.push(plan.feeds.len());
+            stream.needed.extend(feed.fields());
+            plan.feeds.push(feed);
+        }
+        for stream in &mut plan.streams {
+            stream.needed.extend(stream.schema.exemplar);
+            stream.needed.sort_unstable();
+            stream.needed.dedup();
+        }
+        plan
+    }
+}
+
+impl FeedPlan {
+    /// Field ids the feed reads, in no order, repeats included.
+    fn fields(&self) -> Vec<usize> {
+        let filters = self.filter.iter().chain(&self.masks).flat_map(|filter| filter.fields().iter().copied());
+        let derived = self.derived.iter().flat_map(|derived| derived.fields().iter().copied());
+        let sources = self.keys.iter().copied().chain(self.inputs.iter().filter_map(|input| input.value.source()));
+        let direct = sources.filter_map(|source| match source {
+            Source::Field(id) => Some(id),
+            Source::Derived(_) => None,
+        });
+        filters.chain(derived).chain(direct).collect()
+    }
+}
+
+impl InputValue {
+    pub fn source(self) -> Option<Source> {
+        match self {
+            InputValue::Rows => None,
+            InputValue::NotNull(source) | InputValue::Number(source) | InputValue::Text(source) => Some(source),
+        }
+    }
+}
+
+/// What two rules must have in common to share panes.
+#[derive(PartialEq, Eq)]
+struct FeedKey {
+    stream: usize,
+    filter: Option<String>,
+    by: Vec<String>,
+    pane: Millis,
+    limit: usize,
+    expire: Millis,
+}
+
+impl FeedKey {
+    fn of(rule: &Rule) -> Self {
+        FeedKey {
+            stream: rule.stream,
+            filter: rule.filter.as_ref().map(|filter| filter.canonical().to_owned()),
+            by: rule.by.iter().map(|key| format!("{}={}", key.name, canonical(&key.source))).collect(),
+            pane: rule.pane,
+            limit: rule.group_limit,
+            expire: rule.expire,
+        }
+    }
+}
+
+fn canonical(source: &RuleSource) -> String {
+    match source {
+        RuleSource::Field { id, .. } => format!("#{id}"),
+        RuleSource::Derived(derived) => derived.canonical().to_owned(),
+    }
+}
+
+/// A feed while its rules are gathered.
+struct Draft {
+    feed: FeedPlan,
+    accs: Vec<AccSpec>,
+    views: Vec<ViewSpec>,
+}
+
+impl Draft {
+    fn new(rule: &Rule) -> Self {
+        let mut draft = Draft {
+            feed: FeedPlan {
+                stream: rule.stream,
+                pane: rule.pane,
+                filter: rule.filter.clone(),
+                derived: Vec::new(),
+                keys: Vec::new(),
+                masks: Vec::new(),
+                inputs: Vec::new(),
+                windows: Arc::new(WindowPlan { pane: rule.pane, accs: Vec::new(), views: Vec::new() }),
+                rules: Vec::new(),
+                group_limit: rule.group_limit,
+                expire: rule.expire,
+            },
+            accs: Vec::new(),
+            views: Vec::new(),
+        };
+        draft.feed.keys = rule.by.iter().map(|key| draft.source(&key.source)).collect();
+        draft
+    }
+
+    fn add(&mut self, index: usize, rule: &Arc<Rule>) {
+        let mut lets = Vec::with_capacity(rule.lets.len());
+        let mut columns = Vec::with_capacity(rule.lets.len());
+        for item in &rule.lets {
+            let (acc, query) = self.accumulate(item);
+            let view = ViewSpec {
+                acc,
+                panes: (item.window.0 / rule.pane.0) as u32,
+                offset: (item.offset.0 / rule.pane.0) as u32,
+            };
+            let view = position_or_push(&mut self.views, view);
+            columns.push(self.feed.inputs[acc]);
+            lets.push(LetPlan { view, query, reach: item.window + item.offset, offset: item.offset });
+        }
+        if rule.lets.is_empty() {
+            // A rule of `absent` alone still has to see its groups.
+            let acc = self.accumulator(AccSpec::Count, Input { mask: None, value: InputValue::Rows });
+            position_or_push(&mut self.views, ViewSpec { acc, panes: 1, offset: 0 });
+        }
+        let suspects = suspects(rule, &lets, &columns);
+        self.feed.rules.push(RulePlan { rule: rule.clone(), index, lets, suspects });
+    }
+
+    /// The accumulator a `let` reads and how it reads it.
+    fn accumulate(&mut self, item: &Let) -> (usize, Query) {
+        let mask = item.filter.as_ref().map(|filter| {
+            let known = self.feed.masks.iter().position(|mask| mask.canonical() == filter.canonical());
+            known.unwrap_or_else(|| {
+                self.feed.masks.push(filter.clone());
+                self.feed.masks.len() - 1
+            })
+        });
+        let source = item.arg.as_ref().map(|arg| (self.source(arg), arg));
+        let secs = item.window.as_secs_f64();
+        let number = |source: Option<(Source, &RuleSource)>| {
+            InputValue::Number(source.expect("checked: this aggregate has an argument").0)
+        };
+        let (spec, value, query) = match item.aggregate {
+            Aggregate::Count => (AccSpec::Count, rows_or_not_null(source), Query::Count),
+            Aggregate::Rate => match source {
+                None => (AccSpec::Count, InputValue::Rows, Query::CountRate(secs)),
+                some => (AccSpec::Moments, number(some), Query::SumRate(secs)),
+            },
+            Aggregate::Sum => (AccSpec::Moments, number(source), Query::Sum),
+            Aggregate::Avg => (AccSpec::Moments, number(source), Query::Avg),
+            Aggregate::Stddev => (AccSpec::Moments, number(source), Query::Stddev),
+            Aggregate::Min => (AccSpec::Min, number(source), Query::Min),
+            Aggregate::Max => (AccSpec::Max, number(source), Query::Max),
+            Aggregate::Last => (AccSpec::Last, number(source), Query::Last),
+            Aggregate::Quantile(q) => {
+                (AccSpec::Histogram(item.histogram.expect("checked: quantiles know their range")), number(source), Query::Quantile(q))
+            }
+            Aggregate::Distinct => (AccSpec::Distinct, text_or_number(source), Query::Distinct),
+            Aggregate::TopK(k) => (AccSpec::TopK(k), text_or_number(source), Query::TopK),
+        };
+        (self.accumulator(spec, Input { mask, value }), query)
+    }
+
+    fn accumulator(&mut self, spec: AccSpec, input: Input) -> usize {
+        let known = (0..self.accs.len()).find(|at| self.accs[*at] == spec && self.feed.inputs[*at] == input);
+        known.unwrap_or_else(|| {
+            self.accs.push(spec);
+            self.feed.inputs.push(input);
+            self.accs.len() - 1
+        })
+    }
+
+    fn source(&mut self, source: &RuleSource) -> Source {
+        match source {
+            RuleSource::Field { id, .. } => Source::Field(*id),
+            RuleSource::Derived(derived) => {
+                let known = self.feed.derived.iter().position(|d| d.canonical() == derived.canonical());
+                Source::Derived(known.unwrap_or_else(|| {
+                    self.feed.derived.push(derived.clone());
+                    self.feed.derived.len() - 1
+                }))
+            }
+        }
+    }
+
+    fn finish(mut self) -> FeedPlan {
+        self.feed.windows = Arc::new(WindowPlan { pane: self.feed.pane, accs: self.accs, views: self.views });
+        self.feed
+    }
+}
+
+fn position_or_push<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    list.iter().position(|known| *known == item).unwrap_or_else(|| {
+        list.push(item);
+        list.len() - 1
+    })
+}
+
+fn rows_or_not_null(source: Option<(Source, &RuleSource)>) -> InputValue {
+    source.map_or(InputValue::Rows, |(source, _)| InputValue::NotNull(source))
+}
+
+/// Distinct and top-k count strings as strings, numbers by their text.
+fn text_or_number(source: Option<(Source, &RuleSource)>) -> InputValue {
+    let (source, arg) = source.expect("checked: this aggregate has an argument");
+    match arg.ty() {
+        FieldType::String => InputValue::Text(source),
+        FieldType::Int | FieldType::Float | FieldType::Bool => InputValue::Number(source),
+    }
+}
+
+/// The events that make a rule's condition true, as far as one event can: those its filters single out and those
+/// beyond a threshold. A rule with neither shows any event.
+fn suspects(rule: &Rule, lets: &[LetPlan], inputs: &[Input]) -> Suspects {
+    let masks: Vec<usize> = inputs.iter().filter_map(|input| input.mask).collect();
+    let mut thresholds = Vec::new();
+    for (slot, cmp, threshold) in rule.condition.iter().flat_map(|condition| condition.thresholds()) {
+        let (InputValue::Number(source), query) = (inputs[slot].value, lets[slot].query) else { continue };
+        let by_value = matches!(query, Query::Avg | Query::Min | Query::Max | Query::Last | Query::Quantile(_));
+        if by_value {
+            thresholds.push((source, cmp, threshold));
+        }
+    }
+    if masks.is_empty() && thresholds.is_empty() { Suspects::All } else { Suspects::Some { masks, thresholds } }
+}
