@@ -1,4 +1,5 @@
 //! Foghorn: alerts straight off the Kafka stream.
 
+pub mod decode;
 pub mod model;
 pub mod stream;
