@@ -3,3 +3,4 @@
 pub mod decode;
 pub mod model;
 pub mod stream;
+pub mod rule;
