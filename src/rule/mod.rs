@@ -1,0 +1,4 @@
+//! Rules: what to watch, when to worry, what to say.
+
+pub mod diagnostic;
+pub mod yaml;
