@@ -2,3 +2,5 @@
 
 pub mod model;
 pub mod rule;
+pub mod notify;
+pub mod config;
