@@ -1,6 +1,6 @@
 //! Foghorn: alerts straight off the Kafka stream.
 
-pub mod model;
-pub mod rule;
-pub mod notify;
 pub mod config;
+pub mod model;
+pub mod notify;
+pub mod rule;

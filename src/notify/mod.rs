@@ -3,5 +3,5 @@
 pub mod config;
 pub mod secret;
 
-pub use config::{Kind, Integration, Receiver};
+pub use config::{Integration, Kind, Receiver};
 pub use secret::{Secret, SecretRef};

@@ -185,6 +185,18 @@ impl Diagnostics {
         self.file(place.file).line_column(place.span.start).0
     }
 
+    /// Blots out what stands at `place`, for every later report: reports go to terminals and logs, secrets must not.
+    /// Lengths and lines stay.
+    pub fn redact(&mut self, place: Place) {
+        let file = &mut self.files[place.file.0 as usize];
+        let blot = |(at, byte): (usize, u8)| {
+            let inside = (place.span.start as usize..place.span.end as usize).contains(&at);
+            if inside && byte != b'\n' { b'*' } else { byte }
+        };
+        let blotted: Vec<u8> = file.text.bytes().enumerate().map(blot).collect();
+        file.text = String::from_utf8(blotted).expect("a place lies on character boundaries (G1)").into();
+    }
+
     pub fn error(&mut self, code: Code, place: Place, message: impl Into<String>) -> &mut Diagnostic {
         self.push(Severity::Error, code, Some(place), message.into())
     }

@@ -1,4 +1,6 @@
 //! Rules: what to watch, when to worry, what to say.
 
+pub mod check;
 pub mod diagnostic;
+pub mod syntax;
 pub mod yaml;

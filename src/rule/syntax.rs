@@ -5,7 +5,7 @@
 //! inside a rule is ours. A file may declare the streams its rules read (`streams:`), which makes a rule pack whole:
 //! it can be checked, tested and replayed without a configuration.
 
-use super::diagnostic::{Diagnostics, FileId};
+use super::diagnostic::{Code, Diagnostics, FileId};
 use super::yaml::read::{At, Entries, Given, OneOrMany, Read, ShortOrFull, yaml_map};
 use super::yaml::{self, Node};
 use crate::model::time::Millis;
@@ -139,12 +139,11 @@ yaml_map! {
 pub fn parse(file: FileId, log: &mut Diagnostics) -> Option<RuleFile> {
     let node = yaml::parse(file, log)?;
     let raw = RawRuleFile::read(&node, log)?;
-    use super::diagnostic::Code;
     let groups = match raw.groups {
         Given::Yes(groups) => groups,
         Given::Unusable => Vec::new(),
         Given::No => {
-            let place = super::yaml::start(raw.place);
+            let place = yaml::start(raw.place);
             log.warning(Code::NoRules, place, "the file has no `groups`, so it has no rules");
             Vec::new()
         }
@@ -155,7 +154,7 @@ pub fn parse(file: FileId, log: &mut Diagnostics) -> Option<RuleFile> {
             "{} groups with {rules} rules in one file; {GROUPS_PER_FILE_MAX} and {RULES_PER_FILE_MAX} are allowed",
             groups.len()
         );
-        log.error(Code::Syntax, super::yaml::start(raw.place), message).hint("split the file");
+        log.error(Code::Syntax, yaml::start(raw.place), message).hint("split the file");
         return None;
     }
     Some(RuleFile { file, streams: raw.streams, groups })

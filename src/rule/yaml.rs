@@ -309,6 +309,11 @@ impl Builder<'_> {
     }
 }
 
+/// A map's or list's first character, where a caret says "here" without covering it all.
+pub fn start(place: Place) -> Place {
+    Place { span: Span { start: place.span.start, end: place.span.start }, ..place }
+}
+
 /// The place of some bytes of a scalar's value, for values that are little languages themselves.
 ///
 /// A plain or simply quoted value stands in the file as it is. Escapes, folded lines and block scalars differ from

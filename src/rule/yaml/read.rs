@@ -262,25 +262,63 @@ impl<'a> MapReader<'a> {
         found.map_or(Given::No, |(_, node)| Given::read_from(node, log))
     }
 
-    /// `elsewhere` knows keys that other tools have here, and what to do instead.
-    pub fn refuse_others(&self, known: &[&str], elsewhere: &[(&str, &str)], log: &mut Diagnostics) {
-        for (key, _) in self.entries.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
-            let note = log.error(Code::UnknownKey, key.place, format!("unknown key `{}`", key.name));
-            match elsewhere.iter().find(|(name, _)| *name == key.name) {
+    /// Notes every key that is not `known`.
+    pub fn refuse_others(&self, known: &[&str], foreign: Foreign<'_>, log: &mut Diagnostics) {
+        for (key, node) in self.entries.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+            let name = key.name.as_str();
+            if foreign.secrets.contains(&name) {
+                redact(node, log);
+                log.error(Code::LiteralSecret, key.place, format!("`{name}` would put a secret into this file")).hint(
+                    format!(
+                        "put it into a file of its own and say `{name}_file: PATH`, or into an environment \
+                             variable and say `{name}_env: NAME`"
+                    ),
+                );
+                continue;
+            }
+            // A misspelt secret is one all the same, and reports end up in logs.
+            if SECRET_WORDS.iter().any(|word| name.to_lowercase().contains(word)) {
+                redact(node, log);
+            }
+            let note = log.error(Code::UnknownKey, key.place, format!("unknown key `{name}`"));
+            match foreign.elsewhere.iter().find(|(other, _)| *other == name) {
                 Some((_, advice)) => note.hint(*advice),
-                None => note.hint(suggest(&key.name, known, "keys")),
+                None => note.hint(suggest(name, known, "keys")),
             };
         }
     }
 }
 
+/// Blots out every value in `node` for later reports.
+pub fn redact(node: &Node, log: &mut Diagnostics) {
+    match &node.value {
+        Value::Null => {}
+        Value::Scalar(_) => log.redact(node.place),
+        Value::List(items) => items.iter().for_each(|item| redact(item, log)),
+        Value::Map(entries) => entries.iter().for_each(|(_, value)| redact(value, log)),
+    }
+}
+
+/// Keys that do not belong into a map, but that people try.
+#[derive(Clone, Copy, Debug)]
+pub struct Foreign<'a> {
+    /// Known from other tools, with what to do instead.
+    pub elsewhere: &'a [(&'a str, &'a str)],
+    /// Would hold a secret; there are `…_file` and `…_env` instead.
+    pub secrets: &'a [&'a str],
+}
+
+const SECRET_WORDS: [&str; 4] = ["passw", "secret", "token", "key"];
+
 /// Declares a struct that mirrors a map of a file. Fields are written with their bare types and become [`Given`].
-/// After the struct, `elsewhere { "key": "advice" }` answers keys that people know from other tools.
+/// After the struct, `elsewhere { "key": "advice", }` answers keys that people know from other tools, and
+/// `secrets { "key", }` names keys that would hold a secret and exist as `key_file` and `key_env` instead.
 macro_rules! yaml_map {
     (
         $(#[$meta:meta])*
         pub struct $name:ident { $( $(#[$field_meta:meta])* pub $field:ident: $ty:ty, )* }
         $( elsewhere { $( $foreign:literal: $advice:literal, )* } )?
+        $( secrets { $( $secret:literal, )* } )?
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, schemars::JsonSchema)]
@@ -300,8 +338,11 @@ macro_rules! yaml_map {
                 let map = $crate::rule::yaml::read::MapReader::new(node, log)?;
                 let bare = |name: &'static str| name.strip_prefix("r#").unwrap_or(name);
                 let known = [$( bare(stringify!($field)), )*];
-                let elsewhere: &[(&str, &str)] = &[$( $( ($foreign, $advice), )* )?];
-                map.refuse_others(&known, elsewhere, log);
+                let foreign = $crate::rule::yaml::read::Foreign {
+                    elsewhere: &[$( $( ($foreign, $advice), )* )?],
+                    secrets: &[$( $( $secret, )* )?],
+                };
+                map.refuse_others(&known, foreign, log);
                 Some($name { place: node.place, $( $field: map.take(bare(stringify!($field)), log), )* })
             }
         }
@@ -454,6 +495,7 @@ mod tests {
             pub labels: Entries<At<String>>,
         }
         elsewhere { "expr": "use `colour`", }
+        secrets { "password", }
     }
 
     fn check(text: &str, expect: Expect) {
@@ -477,31 +519,50 @@ mod tests {
 
     #[test]
     fn all_mistakes_of_a_map_are_noted_at_once() {
-        check("colour: red\nnames: a\nlabels: {version: 1.10, page: true}\nfor:\n", expect![[r#"
+        check(
+            "colour: red\nnames: a\nlabels: {version: 1.10, page: true}\nfor:\n",
+            expect![[r#"
             Some(Red) Some(["a"]) Some(["1.10", "true"])
-        "#]]);
-        check("names: [a, b]\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "names: [a, b]\n",
+            expect![[r#"
             None Some(["a", "b"]) None
-        "#]]);
-        check("color: red\nexpr: x\nfor: 5\nsize: 256\nnames: [{}]\nlabels: [a]\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "color: red\nexpr: x\nfor: 5\nsize: 256\nnames: [{}]\nlabels: [a]\n",
+            expect![[r#"
             1:1 unknown key `color` (did you mean `colour`?)
             2:1 unknown key `expr` (use `colour`)
             3:6 `5` has no unit; add one of ms, s, m, h, d, w, y (-)
             4:7 `256` is not a whole number from 0 to 255 (-)
             5:9 text is wanted here, not a map (-)
             6:9 a map (`name: value`) is wanted here, not a list (-)
-        "#]]);
-        check("colour: gren\nfor: [5m]\nsize: x\nnames: {a: b}\nlabels: {a: , b: {}}\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "colour: gren\nfor: [5m]\nsize: x\nnames: {a: b}\nlabels: {a: , b: {}}\n",
+            expect![[r#"
             1:9 `gren` cannot stand here (did you mean `green`?)
             2:6 a length of time such as `30s` is wanted here, not a list (-)
             3:7 `x` is not a whole number from 0 to 255 (-)
             4:8 text is wanted here, not a map (-)
             5:10 `a` has no value (-)
             5:18 text is wanted here, not a map (-)
+        "#]],
+        );
+        check("colour: red\npassword: hunter2\napi_token: x\n", expect![[r#"
+            2:1 `password` would put a secret into this file (put it into a file of its own and say `password_file: PATH`, or into an environment variable and say `password_env: NAME`)
+            3:1 unknown key `api_token` (keys: colour, for, size, names, labels)
         "#]]);
-        check("- a\n", expect![[r#"
+        check(
+            "- a\n",
+            expect![[r#"
             1:1 a map (`key: value`) is wanted here, not a list (-)
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -562,6 +623,7 @@ mod tests {
                   "pattern": "^(0|([0-9]+(ms|[smhdwy]))+)$"
                 }
               }
-            }"##]].assert_eq(&serde_json::to_string_pretty(&schema).expect("is JSON"));
+            }"##]]
+        .assert_eq(&serde_json::to_string_pretty(&schema).expect("is JSON"));
     }
 }

@@ -1,0 +1,6 @@
+//! What people write and what it means.
+//!
+//! [`raw`] mirrors the file, [`checked`] holds only what is valid.
+
+pub mod defaults;
+pub mod raw;
