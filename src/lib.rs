@@ -1,3 +1,6 @@
 //! Foghorn: alerts straight off the Kafka stream.
 
+pub mod alert;
+pub mod engine;
 pub mod model;
+pub mod notify;
