@@ -1,8 +1,8 @@
 //! Foghorn: alerts straight off the Kafka stream.
 
-pub mod model;
 pub mod alert;
-pub mod rule;
-pub mod notify;
-pub mod engine;
 pub mod config;
+pub mod engine;
+pub mod model;
+pub mod notify;
+pub mod rule;

@@ -50,14 +50,7 @@ impl<'a> Checker<'a> {
         if self.log.errors() > before {
             return None;
         }
-        Some(Config {
-            kafka: kafka.flatten(),
-            streams,
-            receivers: receivers?,
-            server: server?,
-            log: log?,
-            shards,
-        })
+        Some(Config { kafka: kafka.flatten(), streams, receivers: receivers?, server: server?, log: log?, shards })
     }
 
     fn server(&mut self, raw: Option<&RawServer>) -> Option<ServerConfig> {
@@ -96,9 +89,9 @@ impl<'a> Checker<'a> {
             Some(at) => match log_filter(&at.value) {
                 Ok(()) => at.value.clone(),
                 Err(word) => {
-                    self.log
-                        .error(Code::BadValue, at.place, format!("`{word}` is no log level"))
-                        .hint("write error, warn, info, debug, trace or off, also by module: `info,foghorn::edge=debug`");
+                    self.log.error(Code::BadValue, at.place, format!("`{word}` is no log level")).hint(
+                        "write error, warn, info, debug, trace or off, also by module: `info,foghorn::edge=debug`",
+                    );
                     return None;
                 }
             },

@@ -2,5 +2,7 @@
 //!
 //! [`raw`] mirrors the file, [`checked`] holds only what is valid.
 
+pub mod check;
+pub mod checked;
 pub mod defaults;
 pub mod raw;

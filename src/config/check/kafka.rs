@@ -169,9 +169,7 @@ impl Checker<'_> {
             }
             match owned {
                 Some((_, instead)) => {
-                    self.log
-                        .error(Code::BadValue, name.place, format!("`{key}` is not yours to set"))
-                        .hint(*instead);
+                    self.log.error(Code::BadValue, name.place, format!("`{key}` is not yours to set")).hint(*instead);
                 }
                 None if SECRET_WORDS.iter().any(|word| key.contains(word)) => self.literal_secret(name.place, key),
                 None => out.push((key.to_owned(), value.value.clone())),
@@ -181,9 +179,9 @@ impl Checker<'_> {
     }
 
     fn literal_secret(&mut self, place: Place, key: &str) {
-        self.log
-            .error(Code::LiteralSecret, place, format!("`{key}` would put a secret into this file"))
-            .hint("secrets of the connection go through `sasl: { password_file: … }` and `tls: { key_password_file: … }`");
+        self.log.error(Code::LiteralSecret, place, format!("`{key}` would put a secret into this file")).hint(
+            "secrets of the connection go through `sasl: { password_file: … }` and `tls: { key_password_file: … }`",
+        );
     }
 }
 
