@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::suggest;
+
 mod render;
 
 /// A file that is being read, by its number in [`Diagnostics`].
@@ -250,67 +252,14 @@ impl Diagnostics {
     }
 }
 
-/// The word of `known` that `word` was most likely meant to be.
-///
-/// Up to a third of the letters may differ (a swap of neighbours counts once). Small enough to own: it is one loop,
-/// and the answer only ever becomes a hint.
-pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count().max(3) / 3).min(4);
-    known
-        .into_iter()
-        .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// ``did you mean `service`?``, or the list of what there is, cut to a dozen.
-pub fn suggest<'a>(word: &str, known: &[&'a str], kind: &str) -> String {
-    const SHOWN_MAX: usize = 16;
-    if let Some(near) = closest(word, known.iter().copied()) {
-        return format!("did you mean `{near}`?");
-    }
-    if known.is_empty() {
-        return format!("there are no {kind} here");
-    }
-    let shown: Vec<&'a str> = known.iter().copied().take(SHOWN_MAX).collect();
-    let more = if known.len() > shown.len() { ", …" } else { "" };
-    format!("{kind}: {}{more}", shown.join(", "))
-}
-
-/// Optimal string alignment distance.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    rows[0] = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let change = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + change);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
-        }
-    }
-    rows[a.len()][b.len()]
+/// ``did you mean `service`?``, or the list of what there is.
+pub fn suggest(word: &str, known: &[&str], kind: &str) -> String {
+    suggest::hint(word, known.iter().copied(), kind).unwrap_or_else(|| format!("there are no {kind} here"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_near_word_is_offered_and_a_far_one_is_not() {
-        let known = ["service", "status", "latency_ms"];
-        assert_eq!(suggest("servcie", &known, "fields"), "did you mean `service`?");
-        assert_eq!(suggest("latency", &known, "fields"), "fields: service, status, latency_ms");
-        assert_eq!(suggest("Status", &known, "fields"), "did you mean `status`?");
-        assert_eq!(suggest("x", &[], "fields"), "there are no fields here");
-    }
 
     #[test]
     fn order_and_summary_do_not_depend_on_the_order_found() {

@@ -556,9 +556,9 @@ mod tests {
         check(
             "colour: red\npassword: hunter2\napi_token: x\n",
             expect![[r#"
-            2:1 `password` would put a secret into this file (put it into a file of its own and say `password_file: PATH`, or into an environment variable and say `password_env: NAME`)
-            3:1 unknown key `api_token` (keys: colour, for, size, names, labels)
-        "#]],
+                2:1 `password` would put a secret into this file (put it into a file of its own and say `password_file: PATH`, or into an environment variable and say `password_env: NAME`)
+                3:1 unknown key `api_token` (keys: `colour`, `for`, `size`, `names`, `labels`)
+            "#]],
         );
         check(
             "- a\n",
