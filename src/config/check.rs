@@ -7,13 +7,14 @@
 
 pub mod kafka;
 mod notify;
-mod stream;
+mod route;
+pub mod stream;
 
 use std::path::{Path, PathBuf};
 
-use super::checked::{Config, LogConfig, LogFormat, ServerConfig, StreamConfig};
+use super::checked::{Config, Limits, LogConfig, LogFormat, ServerConfig, StreamConfig};
 use super::defaults;
-use super::raw::{RawConfig, RawLog, RawLogFormat, RawServer};
+use super::raw::{RawConfig, RawLimits, RawLog, RawLogFormat, RawServer};
 use crate::notify::SecretRef;
 use crate::rule::diagnostic::{Code, Diagnostics, Place};
 use crate::rule::yaml;
@@ -47,16 +48,20 @@ impl<'a> Checker<'a> {
         let log = self.log_config(raw.log.get());
         let shards = raw.shards.get().and_then(|at| self.shards(at));
         let receivers = self.receivers(raw);
+        let routes = self.routes(raw, receivers.as_deref());
+        let limits = self.limits(raw.limits.get());
         if self.log.errors() > before {
             return None;
         }
-        Some(Config { kafka: kafka.flatten(), streams, receivers: receivers?, server: server?, log: log?, shards })
+        Some(Config { kafka: kafka.flatten(), streams, routes: routes?, receivers: receivers?, limits, server: server?, log: log?, shards })
     }
 
     fn server(&mut self, raw: Option<&RawServer>) -> Option<ServerConfig> {
         let listen = match raw.and_then(|raw| raw.listen.get()) {
             None => defaults::LISTEN.to_owned(),
             Some(at) => match host_port(&at.value) {
+                // `:9477`, as Go has it, means every interface.
+                Ok((host, port)) if host.is_empty() => format!("0.0.0.0:{port}"),
                 Ok(_) => at.value.clone(),
                 Err(reason) => {
                     self.log
@@ -67,7 +72,7 @@ impl<'a> Checker<'a> {
             },
         };
         let external_url = match raw.and_then(|raw| raw.external_url.get()) {
-            None => format!("http://{listen}"),
+            None => format!("http://{}", listen.replace("0.0.0.0:", "localhost:").replace("[::]:", "localhost:")),
             Some(at) => {
                 let url = self.url(at)?;
                 url.trim_end_matches('/').to_owned()
@@ -97,6 +102,24 @@ impl<'a> Checker<'a> {
             },
         };
         Some(LogConfig { format, level, environment: raw.environment.text().map(str::to_owned) })
+    }
+
+    fn limits(&mut self, raw: Option<&RawLimits>) -> Limits {
+        let mut limits = Limits::default();
+        let Some(raw) = raw else { return limits };
+        self.bound(&raw.groups_per_rule, &mut limits.groups_per_rule);
+        self.bound(&raw.alerts, &mut limits.desk.alerts_max);
+        self.bound(&raw.alert_groups, &mut limits.desk.groups_max);
+        self.bound(&raw.alerts_per_notification, &mut limits.desk.alerts_per_notification_max);
+        limits
+    }
+
+    fn bound<T: Copy + Default + PartialEq>(&mut self, given: &Given<At<T>>, into: &mut T) {
+        let Some(at) = given.get() else { return };
+        if at.value == T::default() {
+            self.log.error(Code::BadValue, at.place, "a limit of 0 lets nothing through").hint("write at least 1");
+        }
+        *into = at.value;
     }
 
     fn shards(&mut self, at: &At<usize>) -> Option<usize> {

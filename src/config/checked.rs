@@ -4,9 +4,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::alert::route::RouteTree;
+use crate::engine::desk::{DeskBounds, DeskConfig, ReceiverPolicy};
 use crate::model::schema::StreamSchema;
 use crate::model::time::WallTime;
-use crate::notify::{Receiver, SecretRef};
+use crate::notify::config::SlackTarget;
+use crate::notify::outbox::IntegrationPolicy;
+use crate::notify::{Integration, Kind, Receiver, SecretRef};
+use crate::rule::check::GROUP_LIMIT_DEFAULT;
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -15,11 +20,64 @@ pub struct Config {
     pub kafka: Option<KafkaConfig>,
     /// In the order of the file, then those that rule files bring along.
     pub streams: Vec<StreamConfig>,
+    pub routes: RouteTree,
     pub receivers: Vec<Receiver>,
+    pub limits: Limits,
     pub server: ServerConfig,
     pub log: LogConfig,
     /// `None` for the number of cores.
     pub shards: Option<usize>,
+}
+
+impl Config {
+    /// What the desk is told.
+    pub fn desk(&self) -> DeskConfig {
+        let receivers = self.receivers.iter().map(policy).collect();
+        DeskConfig::new(self.routes.clone(), receivers, &self.server.external_url)
+            .and_then(|desk| desk.with_bounds(self.limits.desk))
+            .expect("receivers, routes and limits were checked")
+    }
+}
+
+fn policy(receiver: &Receiver) -> ReceiverPolicy {
+    let integrations = receiver.integrations.iter().map(integration_policy).collect();
+    ReceiverPolicy { name: receiver.name.clone(), integrations }
+}
+
+fn integration_policy(integration: &Integration) -> IntegrationPolicy {
+    let pace = match &integration.kind {
+        // Slack counts by channel, whichever receiver posts there.
+        Kind::Slack(slack) => Some(match &slack.target {
+            SlackTarget::Webhook { url } => format!("slack {url}"),
+            SlackTarget::Bot { token, channel, .. } => format!("slack {token} {channel}"),
+        }),
+        _ => None,
+    };
+    IntegrationPolicy {
+        send_resolved: integration.send_resolved,
+        min_interval: integration.min_interval(),
+        pace: pace.map(Arc::from),
+        concurrency: match &integration.kind {
+            Kind::Email(email) => email.connections_max,
+            Kind::Slack(_) | Kind::Console(_) => 1,
+            Kind::PagerDuty(_) | Kind::Webhook(_) => IntegrationPolicy::new("").concurrency,
+        },
+        ..IntegrationPolicy::new(integration.kind_name())
+    }
+}
+
+/// Bounds on memory that people may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Where a rule has no `limit` of its own.
+    pub groups_per_rule: u32,
+    pub desk: DeskBounds,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { groups_per_rule: GROUP_LIMIT_DEFAULT, desk: DeskBounds::default() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +98,8 @@ pub struct TlsConfig {
     /// `None` for the system's CAs.
     pub ca_file: Option<PathBuf>,
     pub identity: Option<TlsIdentity>,
-    pub skip_verify: bool,
+    /// Whether a broker's certificate must name the host that was connected to.
+    pub verify_host: bool,
 }
 
 /// A client certificate.

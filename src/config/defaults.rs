@@ -20,11 +20,6 @@ pub const LATENESS_MAX: Millis = Millis::from_secs(7 * 86_400);
 /// The page, the API and the metrics; only reachable from this machine unless told otherwise.
 pub const LISTEN: &str = "127.0.0.1:9477";
 
-/// As Alertmanager.
-pub const GROUP_WAIT: Millis = Millis::from_secs(30);
-pub const GROUP_INTERVAL: Millis = Millis::from_secs(300);
-pub const REPEAT_INTERVAL: Millis = Millis::from_secs(4 * 3_600);
-
 /// What alerts are grouped by where no route says it: one group for each rule.
 pub const GROUP_BY: &str = "alertname";
 

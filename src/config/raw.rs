@@ -8,6 +8,7 @@ pub use notify::*;
 pub use stream::*;
 
 use crate::config::defaults;
+use crate::engine::desk::DeskBounds;
 use crate::rule::yaml::read::{At, Entries, OneOrMany, yaml_choice, yaml_map};
 
 yaml_map! {
@@ -92,12 +93,13 @@ yaml_map! {
         pub key_password_file: At<String>,
         /// Environment variable with the password of `key_file`.
         pub key_password_env: At<String>,
-        /// Take any certificate. For tests only: whoever is in between can read and change everything.
-        #[schemars(extend("default" = false))]
-        pub skip_verify: At<bool>,
+        /// Whether a broker's certificate must name the host that was connected to.
+        #[schemars(extend("default" = true))]
+        pub verify_host: At<bool>,
     }
     elsewhere {
-        "insecure_skip_verify": "say `skip_verify: true`",
+        "skip_verify": "name the CA in `ca_file`; where certificates name other hosts, say `verify_host: false`",
+        "insecure_skip_verify": "name the CA in `ca_file`; where certificates name other hosts, say `verify_host: false`",
         "enabled": "`tls: {}` encrypts; leave `tls` out for plain text",
     }
     secrets {
@@ -169,5 +171,14 @@ yaml_map! {
         /// Groups one rule may watch, where the rule has no `limit` of its own.
         #[schemars(extend("default" = crate::rule::check::GROUP_LIMIT_DEFAULT))]
         pub groups_per_rule: At<u32>,
+        /// Alerts known at once, pending ones included. Beyond it, a firing alert takes the place of a pending one.
+        #[schemars(extend("default" = DeskBounds::default().alerts_max))]
+        pub alerts: At<usize>,
+        /// Groups of alerts at once. Beyond it, alerts go into one overflow group for each route.
+        #[schemars(extend("default" = DeskBounds::default().groups_max))]
+        pub alert_groups: At<usize>,
+        /// Alerts shown in one notification. Beyond it, the changed ones are shown first and the rest is counted.
+        #[schemars(extend("default" = DeskBounds::default().alerts_per_notification_max))]
+        pub alerts_per_notification: At<usize>,
     }
 }

@@ -30,7 +30,7 @@ pub const OWNED: &[(&str, &str)] = &[
     ("ssl.ca.", "say `kafka: { tls: { ca_file: … } }`"),
     ("ssl.certificate.", "say `kafka: { tls: { cert_file: … } }`"),
     ("ssl.key.", "say `kafka: { tls: { key_file: …, key_password_file: … } }`"),
-    ("enable.ssl.certificate.verification", "say `kafka: { tls: { skip_verify: true } }`"),
+    ("ssl.endpoint.identification.algorithm", "say `kafka: { tls: { verify_host: false } }`"),
     ("plugin.library.paths", "plugins are not loaded"),
 ];
 
@@ -119,7 +119,7 @@ impl Checker<'_> {
                 return None;
             }
         };
-        Some(TlsConfig { ca_file, identity, skip_verify: raw.skip_verify.or(false) })
+        Some(TlsConfig { ca_file, identity, verify_host: raw.verify_host.or(true) })
     }
 
     fn sasl(&mut self, raw: &RawSasl) -> Option<SaslConfig> {

@@ -1,5 +1,6 @@
 //! Routes and receivers as they are written. Names follow `alertmanager.yml` wherever it has the thing.
 
+use crate::alert::route::Timing;
 use crate::config::defaults;
 use crate::model::time::Millis;
 use crate::notify::config::{PAGERDUTY_URL, SLACK_API_URL};
@@ -16,13 +17,13 @@ yaml_map! {
         #[schemars(extend("default" = [defaults::GROUP_BY]))]
         pub group_by: Vec<At<String>>,
         /// How long a new group waits for company before it is told.
-        #[schemars(extend("default" = defaults::GROUP_WAIT.to_string()))]
+        #[schemars(extend("default" = Timing::DEFAULT.group_wait.to_string()))]
         pub group_wait: At<Millis>,
         /// How long after a notification changes of the group are told.
-        #[schemars(extend("default" = defaults::GROUP_INTERVAL.to_string()))]
+        #[schemars(extend("default" = Timing::DEFAULT.group_interval.to_string()))]
         pub group_interval: At<Millis>,
         /// How often an unchanged group that still fires is told again.
-        #[schemars(extend("default" = defaults::REPEAT_INTERVAL.to_string()))]
+        #[schemars(extend("default" = Timing::DEFAULT.repeat_interval.to_string()))]
         pub repeat_interval: At<Millis>,
         /// Conditions on labels, all of which must hold: `severity="critical"`, `!=`, `=~`, `!~`.
         pub matchers: OneOrMany<At<String>>,
