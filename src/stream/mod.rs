@@ -1,0 +1,12 @@
+//! What is known about events before anything is counted: which of them a rule wants ([`Filter`]), what is computed
+//! from their fields ([`Derived`]).
+//!
+//! Everything here works on a batch of rows and a selection of row numbers, and is a pure function of what it was
+//! given so far: no clock, no randomness beyond the seed handed in, no output that depends on how events were cut
+//! into batches.
+
+pub mod expr;
+#[cfg(test)]
+mod testing;
+
+pub use expr::{AggregateCall, ArgAst, Derived, ExprError, Filter, FilterAst, parse_aggregate, parse_scalar};
