@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod config;
+pub mod decode;
 pub mod edge;
 pub mod engine;
 pub mod model;
