@@ -1,7 +1,12 @@
 //! Foghorn: alerts straight off the Kafka stream.
 
+pub mod alert;
+pub mod config;
 pub mod decode;
 pub mod edge;
+pub mod engine;
 pub mod model;
+pub mod notify;
+pub mod rule;
 pub mod stream;
 pub mod rule;

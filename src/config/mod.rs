@@ -1,0 +1,8 @@
+//! What people write and what it means.
+//!
+//! [`raw`] mirrors the file, [`checked`] holds only what is valid.
+
+pub mod check;
+pub mod checked;
+pub mod defaults;
+pub mod raw;

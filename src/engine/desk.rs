@@ -1,0 +1,5 @@
+//! The desk.
+
+mod config;
+
+pub use config::{DeskBounds, DeskConfig, DeskConfigError, ReceiverPolicy};
