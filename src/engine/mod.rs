@@ -4,5 +4,5 @@
 //! decides and why stands in the [`journal`]; what people would read stands in the [`transcript`].
 
 pub mod desk;
-//pub mod journal;
+pub mod journal;
 //pub mod transcript;
