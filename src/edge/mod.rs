@@ -1,0 +1,8 @@
+//! The edge: the only place with sockets, files, clocks and the environment. It carries what `notify` made and brings back
+//! what was answered; it decides nothing.
+
+pub mod http;
+pub mod secrets;
+pub mod senders;
+pub mod smtp;
+pub mod standins;
