@@ -5,6 +5,7 @@ pub mod config;
 pub mod decode;
 pub mod edge;
 pub mod engine;
+pub mod edge;
 pub mod model;
 pub mod notify;
 pub mod rule;
