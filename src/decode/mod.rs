@@ -20,6 +20,7 @@
 //! Time is judged elsewhere: whether an event is late or of the future is for the shard, which knows the watermark.
 
 mod json;
+pub mod lines;
 mod number;
 mod rows;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::model::refusal::Refusal;
 use crate::model::schema::{FieldType, Format, StreamSchema};
 
 use self::json::JsonDecoder;
+use self::lines::LineDecoder;
 use self::rows::Rows;
 use self::time::{TimeReader, Year};
 
@@ -42,6 +44,12 @@ use self::time::{TimeReader, Year};
 pub enum DecoderError {
     #[error("unknown time zone `{zone}`; write an IANA name such as `Europe/Berlin`, or an offset such as `+02:00`")]
     UnknownZone { zone: String },
+    #[error("the stream's pattern is no regular expression: {source}")]
+    BadPattern { source: regex::Error },
+    #[error("{who} is read from `{group}`, which the stream's pattern does not capture; it captures {known}")]
+    UnknownGroup { who: String, group: String, known: String },
+    #[error("{who} stands at `{path}`; the lines of this stream have no nesting, name one group of the pattern")]
+    NestedGroup { who: String, path: String },
     #[error("{who} has an empty path; name the keys that lead to it")]
     NoPath { who: String },
     #[error("{who} stands at `{path}`, which is a value for one field and an object for another; use one path only")]
@@ -62,6 +70,7 @@ pub struct Decoder {
 
 enum Reader {
     Json(JsonDecoder),
+    Lines(LineDecoder),
 }
 
 impl Decoder {
@@ -72,7 +81,8 @@ impl Decoder {
         let needed: Vec<usize> = (0..columns.len()).filter(|id| columns[*id].is_some()).collect();
         let reader = match &schema.format {
             Format::Json => Reader::Json(JsonDecoder::new(&schema, &needed)?),
-            Format::Otlp(_) | Format::Lines(_) => return Err(DecoderError::NotYet),
+            Format::Lines(pattern) => Reader::Lines(LineDecoder::new(&schema, pattern, &needed)?),
+            Format::Otlp(_) => return Err(DecoderError::NotYet),
         };
         Ok(Decoder { schema, columns, reader })
     }
@@ -97,6 +107,7 @@ impl Decoder {
             let utf8 = is_utf8(&payload, record.start as usize, record.len as usize, all_utf8);
             match &mut self.reader {
                 Reader::Json(json) => json.record(&payload, record, utf8, &mut rows),
+                Reader::Lines(lines) => lines.record(&payload, record, utf8, &mut rows),
             }
         }
         rows.finish();
@@ -119,6 +130,7 @@ impl Reader {
     fn time(&mut self) -> &mut TimeReader {
         match self {
             Reader::Json(json) => json.time(),
+            Reader::Lines(lines) => &mut lines.time,
         }
     }
 }
