@@ -3,11 +3,12 @@
 pub mod alert;
 pub mod config;
 pub mod decode;
-pub mod edge;
 pub mod engine;
 pub mod edge;
 pub mod model;
 pub mod notify;
 pub mod rule;
+pub mod runtime;
+pub mod sim;
 pub mod stream;
-pub mod rule;
+pub mod window;

@@ -10,7 +10,6 @@
 //! - `F3` a group without an active hold, a touched window or a due deadline costs nothing at a tick
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::engine::exemplars::Exemplars;
 use crate::engine::judge::{self, GroupView};
@@ -42,6 +41,8 @@ pub struct Intake {
     exemplars: Exemplars,
     /// Whether a group has contributed since the last sweep; groups that have not are dropped from the index.
     seen: Vec<i64>,
+    /// When idle groups were forgotten last.
+    swept: i64,
     buffers: Buffers,
     pub counts: FeedCounts,
 }
@@ -54,6 +55,8 @@ pub struct FeedCounts {
     pub late: u64,
     pub overflowed: u64,
     pub recorded: u64,
+    /// Values above a histogram's range; they count as its highest.
+    pub saturated: u64,
 }
 
 /// Reused from batch to batch, so that a known group costs no allocation.
@@ -83,6 +86,7 @@ impl Intake {
             open: OpenPanes::new(plan.windows.clone()),
             exemplars: Exemplars::default(),
             seen: Vec::new(),
+            swept: i64::MIN,
             buffers: Buffers::default(),
             counts: FeedCounts::default(),
         }
@@ -139,7 +143,8 @@ impl Intake {
         }
         gather_values(plan, batch, b);
         let inputs = inputs(plan, batch, b);
-        self.open.record(&b.gids, &b.panes, &b.times, &inputs, refused);
+        let stats = self.open.record(&b.gids, &b.panes, &b.times, &inputs, refused);
+        self.counts.saturated += stats.saturated;
 
         for (rule, rule_plan) in plan.rules.iter().enumerate() {
             offer_suspects(rule as u32, rule_plan, batch, b, exemplar_field, &mut self.exemplars);
@@ -167,14 +172,23 @@ impl Intake {
         mut exemplar: impl FnMut(&GroupIndex, u32, i64, u32, Vec<Exemplar>),
     ) {
         let index = &self.index;
-        self.open.close_through(pane, &mut |gid, pane, content| partial(index, gid, pane, content));
+        self.open.close_through(pane, |gid, pane, content| partial(index, gid, pane, content));
         for ((pane, rule, gid), list) in self.exemplars.take_through(pane) {
             exemplar(index, gid, pane, rule, list);
         }
     }
 
-    /// Forgets groups that contributed nothing since `before`. Call only when their panes are closed.
-    pub fn forget_idle(&mut self, before: i64) {
+    /// Now and then forgets groups that contributed nothing for the feed's `expire`, now that `closed` is closed.
+    pub fn sweep(&mut self, plan: &FeedPlan, closed: i64) {
+        let after = panes_of(plan, plan.expire);
+        if closed >= self.swept.saturating_add(after.max(4) / 4) {
+            self.swept = closed;
+            self.forget_idle(closed.saturating_sub(after));
+        }
+    }
+
+    /// Forgets groups that contributed nothing since `before`; their panes must be closed.
+    fn forget_idle(&mut self, before: i64) {
         for gid in 0..self.seen.len() as u32 {
             let seen = &mut self.seen[gid as usize];
             if *seen != i64::MIN && *seen < before {
@@ -357,6 +371,11 @@ pub struct Book {
     closed: i64,
     /// When a group may be forgotten, at the earliest. Entries are moved when they come up and the group was seen since.
     expiries: BTreeSet<(i64, u32)>,
+    /// The last pane anything was merged into; windows are empty when it is out of reach.
+    last_merged: i64,
+    reach: i64,
+    /// Partials that were refused for the limit of groups.
+    pub overflowed: u64,
     touched: Vec<u32>,
     candidates: Vec<u32>,
 }
@@ -406,6 +425,9 @@ impl Book {
             rules: plan.rules.iter().map(|_| RuleBook::default()).collect(),
             closed: i64::MIN,
             expiries: BTreeSet::new(),
+            last_merged: i64::MIN,
+            reach: i64::from(plan.reach_panes()),
+            overflowed: 0,
             touched: Vec::new(),
             candidates: Vec::new(),
         }
@@ -419,9 +441,9 @@ impl Book {
     /// Sets the pane before the first one. Groups named in `expect` that this shard owns count as seen just before.
     pub fn start(&mut self, plan: &FeedPlan, before: i64, owned: impl Fn(&[u8]) -> bool) {
         self.closed = before;
-        self.windows.start(before);
+        self.windows.advance_to(before);
         for (at, rule) in plan.rules.iter().enumerate() {
-            for key in rule.rule.absent.iter().flat_map(|absent| &absent.expected) {
+            for key in &rule.expected {
                 if owned(key)
                     && let Some(gid) = self.group(plan, key, before)
                 {
@@ -460,13 +482,16 @@ impl Book {
         }
     }
 
-    /// Adds what one source contributed to one pane of a group. `false` when it was refused for the limit of groups.
-    pub fn merge(&mut self, plan: &FeedPlan, key: &[u8], pane: i64, partial: &PanePartial<'_>) -> bool {
-        let Some(gid) = self.group(plan, key, pane) else { return false };
+    /// Adds what one source contributed to one pane of a group.
+    pub fn merge(&mut self, plan: &FeedPlan, key: &[u8], pane: i64, partial: &PanePartial<'_>) {
+        let Some(gid) = self.group(plan, key, pane) else {
+            self.overflowed += 1;
+            return;
+        };
         self.windows.merge(gid, pane, partial);
+        self.last_merged = self.last_merged.max(pane);
         let group = &mut self.groups[gid as usize];
         group.last_seen = group.last_seen.max(pane);
-        true
     }
 
     pub fn merge_exemplars(&mut self, key: &[u8], pane: i64, rule: u32, list: Vec<Exemplar>) {
@@ -479,7 +504,8 @@ impl Book {
     /// The first pane after `closed` at which something may change although nothing was merged: windows to slide,
     /// holds to step, deadlines. `None` when the book is quiet for ever.
     pub fn next_due(&self) -> Option<i64> {
-        let busy = !self.windows.is_empty() || self.rules.iter().any(|rule| !rule.active.is_empty());
+        let sliding = self.closed < self.last_merged.saturating_add(self.reach);
+        let busy = sliding || self.rules.iter().any(|rule| !rule.active.is_empty());
         if busy {
             return Some(self.closed + 1);
         }
@@ -492,7 +518,7 @@ impl Book {
     pub fn skip_to(&mut self, pane: i64) {
         debug_assert!(pane >= self.closed, "F1: panes close in ascending order");
         self.closed = pane;
-        self.windows.start(pane);
+        self.windows.advance_to(pane);
     }
 
     /// Closes `pane` (everything up to it is merged) and judges the rules whose tick its end is.
@@ -562,7 +588,7 @@ impl Book {
         let rule = &rule_plan.rule;
         let last_seen = EventTime((group.last_seen + 1).saturating_mul(plan.pane.0));
         let missing = rule.absent.as_ref().is_some_and(|absent| end.since(last_seen) >= absent.after);
-        let mut view = GroupView { windows: &mut self.windows, gid, plan: rule_plan, at: end, covered_since };
+        let mut view = GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since };
         let verdict = match &rule.condition {
             _ if missing => Verdict::Breach,
             Some(condition) => condition.judge(&mut view),
@@ -573,10 +599,6 @@ impl Book {
         let (after, transition) = before.step(verdict, end, rule.hold);
         if after == Hold::Clear && before == Hold::Clear && transition.is_none() {
             return;
-        }
-        if missing && after == Hold::Clear {
-            // It stays absent: keep looking at the deadline when it is seen again.
-            self.expect(plan, at, gid, group.last_seen);
         }
         let book = &mut self.rules[at];
         let was_absent = book.active.get(&gid).is_some_and(|active| active.absent);
@@ -631,7 +653,7 @@ impl Book {
                 && let (after, Some(transition)) = active.hold.end(ResolvedBecause::Expired)
             {
                 let mut view =
-                    GroupView { windows: &mut self.windows, gid, plan: rule_plan, at: end, covered_since: EventTime::MIN };
+                    GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since: EventTime::MIN };
                 let signal =
                     judge::signal(&mut view, &active.labels, active.hold, after, transition, active.absent, Vec::new());
                 signals.push(signal);

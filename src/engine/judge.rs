@@ -9,21 +9,21 @@
 use std::sync::Arc;
 
 use crate::engine::plan::{LetPlan, Query, RulePlan};
-use crate::model::labels::Labels;
+use crate::model::labels::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::model::signal::{Contributor, Evidence, Exemplar, Signal, Transition, UnknownReason};
 use crate::model::time::{EventTime, Millis};
 use crate::rule::condition::{Cmp, Values};
 use crate::rule::hold::Hold;
 use crate::rule::template::TemplateData;
 use crate::stream::group::GroupIndex;
-use crate::window::Windows;
+use crate::window::{self, Windows};
 
 /// How often an alert that stays pending or firing is told afresh, for the page's numbers. Event time.
 pub const REFRESH_EVERY: Millis = Millis::from_secs(15);
 
 /// One group's windows as a rule's condition sees them.
 pub struct GroupView<'a> {
-    pub windows: &'a mut Windows,
+    pub windows: &'a Windows,
     pub gid: u32,
     pub plan: &'a RulePlan,
     pub at: EventTime,
@@ -46,7 +46,7 @@ impl GroupView<'_> {
         if offset > Millis::ZERO && self.warming(slot) {
             return None; // the past was not seen
         }
-        let (windows, gid) = (&mut *self.windows, self.gid);
+        let (windows, gid) = (self.windows, self.gid);
         match query {
             Query::Count => Some(windows.count(gid, view) as f64),
             Query::CountRate(secs) => Some(windows.count(gid, view) as f64 / secs),
@@ -77,7 +77,11 @@ impl Values for GroupView<'_> {
         }
         match query {
             Query::Quantile(q) if self.item(slot).offset.is_zero() || !self.warming(slot) => {
-                self.windows.quantile_compare(self.gid, view, q, cmp, threshold)
+                let test = order(cmp).and_then(|cmp| self.windows.quantile_test(view, q, cmp, threshold));
+                match test {
+                    Some(test) => self.windows.quantile_holds(self.gid, view, &test),
+                    None => self.read(slot).map(|value| cmp.holds(value, threshold)),
+                }
             }
             _ => self.read(slot).map(|value| cmp.holds(value, threshold)),
         }
@@ -93,13 +97,27 @@ pub fn labels(plan: &RulePlan, index: &GroupIndex, gid: u32) -> Labels {
     let rule = &plan.rule;
     let values = index.values(gid);
     let by = rule.by.iter().zip(values).map(|(key, value)| (key.name.clone(), value.unwrap_or_default()));
-    let group = Labels::from_pairs(by.map(|(name, value)| (name, Arc::<str>::from(value))));
-    let data = TemplateData { labels: group.clone(), ..TemplateData::default() };
+    let group = Labels::from_pairs(by.map(|(name, value)| (name, Arc::<str>::from(cut(value)))));
+    let data = TemplateData {
+        labels: &group,
+        external_labels: &Labels::default(),
+        external_url: "",
+        value: None,
+        evidence: &Evidence::default(),
+        at: EventTime::MIN,
+    };
     let own = rule.labels.iter().map(|(name, template)| {
-        let value = template.render(&data).unwrap_or_else(|error| format!("<error: {error}>"));
-        (name.clone(), Arc::<str>::from(value))
+        (name.clone(), Arc::<str>::from(cut(template.render_or_explain(&data))))
     });
     group.with(own).with([("alertname", rule.meta.name.clone())])
+}
+
+fn cut(mut value: String) -> String {
+    if value.len() > LABEL_VALUE_BYTES_MAX {
+        value.truncate(value.floor_char_boundary(LABEL_VALUE_BYTES_MAX));
+        value.push('…');
+    }
+    value
 }
 
 /// A signal with everything a person may ask about it.
@@ -120,19 +138,15 @@ pub fn signal(
         _ => None,
     };
     let data = TemplateData {
-        labels: labels.clone(),
+        labels,
+        external_labels: &Labels::default(),
+        external_url: "",
         value,
-        values: evidence.values.clone(),
-        active_since: told.active_since().unwrap_or(view.at),
-        ..TemplateData::default()
+        evidence: &evidence,
+        at: view.at,
     };
-    let annotations = rule
-        .annotations
-        .iter()
-        .map(|(name, template)| {
-            (name.clone(), template.render(&data).unwrap_or_else(|error| format!("<error expanding template: {error}>")))
-        })
-        .collect();
+    let annotations =
+        rule.annotations.iter().map(|(name, template)| (name.clone(), template.render_or_explain(&data))).collect();
     Signal {
         rule: rule.meta.clone(),
         labels: labels.clone(),
@@ -155,7 +169,7 @@ fn evidence(view: &mut GroupView<'_>, absent: bool, exemplars: Vec<Exemplar>) ->
             Query::TopK => {
                 let top = view.windows.topk(view.gid, view.item(slot).view);
                 contributors.extend(
-                    top.into_iter().map(|(value, count)| Contributor { name: item.name.clone(), value, count }),
+                    top.entries.into_iter().map(|(value, count)| Contributor { name: item.name.clone(), value, count }),
                 );
             }
             _ => values.push((item.name.clone(), view.read(slot))),
@@ -167,4 +181,15 @@ fn evidence(view: &mut GroupView<'_>, absent: bool, exemplars: Vec<Exemplar>) ->
         (None, _) => (String::new(), Vec::new()),
     };
     Evidence { condition, comparisons, values, contributors, exemplars, window: rule.window }
+}
+
+/// The window's word for it; it has none for (in)equality, which needs the value.
+fn order(cmp: Cmp) -> Option<window::Cmp> {
+    match cmp {
+        Cmp::Lt => Some(window::Cmp::Lt),
+        Cmp::Le => Some(window::Cmp::Le),
+        Cmp::Gt => Some(window::Cmp::Gt),
+        Cmp::Ge => Some(window::Cmp::Ge),
+        Cmp::Eq | Cmp::Ne => None,
+    }
 }

@@ -14,7 +14,7 @@ use crate::engine::shard::{DeadLetter, Shard, ShardInput, ShardOutput, ShardStat
 use crate::model::batch::RawBatch;
 use crate::model::delivery::{Notification, Outcome};
 use crate::model::position::SourceId;
-use crate::model::signal::{Signal, Transition};
+use crate::model::signal::{RuleMeta, Signal, Transition};
 use crate::model::time::{EventTime, Millis, WallTime};
 
 /// What the desk still says after the last event: timers that were running may end within this time.
@@ -109,7 +109,9 @@ impl Local {
                             self.inputs.push((shard, ShardInput::Peer(message)));
                         }
                         ShardOutput::DeadLetter(DeadLetter { .. }) => self.dead_letters += 1,
-                        ShardOutput::Degraded { rule, degraded } => self.timeline.degraded(rule, degraded),
+                        ShardOutput::Degraded { rule, groups_max, refused } => {
+                            self.timeline.degraded(rule, groups_max, refused);
+                        }
                     }
                 }
             }
@@ -164,6 +166,14 @@ impl Timeline {
         if until != EventTime::MAX {
             self.run_timers(WallTime::from_event(until));
         }
+    }
+
+    /// A rule reached its limit of groups (and refused so many events), or has room again.
+    pub fn degraded(&mut self, rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64>) {
+        self.tell(match refused {
+            Some(refused) => DeskInput::RuleDegraded { rule, groups_max, refused },
+            None => DeskInput::RuleRestored { rule },
+        });
     }
 
     pub fn take_happened(&mut self) -> Vec<Happening> {

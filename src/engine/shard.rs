@@ -12,19 +12,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::decode::{Decoder, DecoderError};
-use crate::engine::feed::{Behind, Book, FeedCounts, Intake, RuleStatus};
-use crate::engine::packet::{self, PaneReader};
-use crate::engine::plan::{FeedPlan, Plan};
+use crate::engine::feed::{Behind, Book, FeedCounts, Intake, RuleStatus, pane_end};
+use crate::engine::packet::{self, PaneReader, last_closed};
+use crate::engine::plan::{FeedPlan, Plan, RulePlan};
 use crate::model::batch::{Batch, RawBatch, RefusedRow};
 use crate::model::position::{Position, SourceId};
 use crate::model::refusal::{Refusal, RefusalCounts, Scope};
 use crate::model::signal::{Exemplar, RuleMeta, Signal};
 use crate::model::time::{EventTime, WallTime};
 use crate::stream::group::owner;
-use crate::stream::watermark::{SourceStatus, Watermarks};
-use crate::window::PanePartial;
+use crate::stream::watermark::{Seen, SourceStatus, Watermarks};
+use crate::window::PartialReader;
 
 /// What a shard is told.
 #[derive(Debug)]
@@ -55,8 +56,8 @@ pub enum ShardOutput {
     /// All ticks before this time are judged, for all streams.
     Judged(EventTime),
     DeadLetter(DeadLetter),
-    /// A rule reached its limit of groups, or is below it again.
-    Degraded { rule: Arc<RuleMeta>, degraded: bool },
+    /// A rule reached its limit of groups and has refused so many events, or (`None`) is well below it again.
+    Degraded { rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64> },
 }
 
 /// From shard to shard.
@@ -113,9 +114,12 @@ pub struct DeadLetter {
 pub struct ShardStatus {
     pub streams: Vec<StreamStatus>,
     pub rules: Vec<RuleStatus>,
-    /// Bytes of window state.
+    /// Heap bytes of windows.
     pub window_bytes: usize,
-    pub window_saturated: u64,
+    /// Values above a histogram's range; they count as its highest.
+    pub saturated: u64,
+    /// Time spent closing panes and judging rules.
+    pub judging: Duration,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -138,6 +142,8 @@ pub struct Shard {
     feeds: Vec<FeedState>,
     now: Option<WallTime>,
     judged: EventTime,
+    stopwatch: fn() -> u64,
+    judging_nanos: u64,
 }
 
 struct StreamState {
@@ -165,6 +171,7 @@ struct FeedState {
     book: Book,
     /// Panes sent by peers (and by this shard to itself, when there are several), by pane.
     inbox: BTreeMap<i64, Vec<Vec<u8>>>,
+    reader: PartialReader,
     exemplars: BTreeMap<i64, Vec<PeerExemplars>>,
     degraded: bool,
     overflow_seen: u64,
@@ -201,12 +208,20 @@ impl Shard {
                 intake: Intake::new(feed, seed),
                 book: Book::new(feed, feed.group_limit.div_ceil(shards), seed),
                 inbox: BTreeMap::new(),
+                reader: PartialReader::new(&feed.windows),
                 exemplars: BTreeMap::new(),
                 degraded: false,
                 overflow_seen: 0,
             })
             .collect();
-        Ok(Shard { index, shards, plan, streams, feeds, now: None, judged: EventTime::MIN })
+        Ok(Shard { index, shards, plan, streams, feeds, now: None, judged: EventTime::MIN, stopwatch: || 0, judging_nanos: 0 })
+    }
+
+    /// A shard reads no clock; to have its judging timed it is handed one, in nanoseconds, that nothing but
+    /// [`ShardStatus::judging`] depends on.
+    pub fn with_stopwatch(mut self, stopwatch: fn() -> u64) -> Shard {
+        self.stopwatch = stopwatch;
+        self
     }
 
     pub fn handle(&mut self, input: ShardInput, out: &mut Vec<ShardOutput>) {
@@ -400,7 +415,9 @@ impl Shard {
                 (EventTime::MAX, None) => continue,
                 (watermark, _) => last_closed(watermark, plan.pane.0),
             };
+            let started = (self.stopwatch)();
             self.advance(stream, feed, target, covered_since, out);
+            self.judging_nanos += (self.stopwatch)().saturating_sub(started);
         }
     }
 
@@ -450,7 +467,7 @@ impl Shard {
         if target > closed {
             state.book.skip_to(target);
         }
-        state.intake.forget_idle_now_and_then(plan, target);
+        state.intake.sweep(plan, target);
         out.extend(signals.into_iter().map(ShardOutput::Signal));
         out.extend(state.degradation(plan));
     }
@@ -476,6 +493,8 @@ impl Shard {
             streams: self.streams.iter().enumerate().map(stream).collect(),
             rules: self.plan.feeds.iter().zip(&self.feeds).flat_map(|(p, f)| f.book.statuses(p)).collect(),
             window_bytes: self.feeds.iter().map(|feed| feed.book.windows.bytes()).sum(),
+            saturated: self.feeds.iter().map(|feed| feed.intake.counts.saturated).sum(),
+            judging: Duration::from_nanos(self.judging_nanos),
         }
     }
 
@@ -565,7 +584,7 @@ impl FeedState {
         {
             for bytes in entry.remove() {
                 for (pane, key, partial) in PaneReader(&bytes) {
-                    let partial = PanePartial::decode(partial).expect("packets come from our own shards");
+                    let partial = self.reader.read(partial).expect("packets come from our own shards");
                     self.book.merge(plan, key, pane, &partial);
                 }
             }
@@ -590,9 +609,12 @@ impl FeedState {
             return Vec::new();
         }
         self.degraded = degraded;
-        plan.rules
-            .iter()
-            .map(|rule| ShardOutput::Degraded { rule: rule.rule.meta.clone(), degraded })
-            .collect()
+        let refused = degraded.then_some(overflowed);
+        let said = |rule: &RulePlan| ShardOutput::Degraded {
+            rule: rule.rule.meta.clone(),
+            groups_max: plan.group_limit,
+            refused,
+        };
+        plan.rules.iter().map(said).collect()
     }
 }

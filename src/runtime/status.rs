@@ -4,7 +4,8 @@
 //! their own, since a page may read them all while the desk changes one; everything else is a snapshot behind a lock
 //! that is held for a copy.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -13,10 +14,13 @@ use tokio::sync::broadcast;
 
 use crate::alert::life::{Alert, AlertId};
 use crate::edge::kafka::ConsumerStats;
-use crate::engine::desk::DeskSnapshot;
+use crate::engine::desk::{Desk, DeskCounts, GroupView};
 use crate::engine::shard::ShardStatus;
+use crate::engine::journal::JournalEntry;
+use crate::model::delivery::Notification;
 use crate::model::position::Position;
 use crate::model::time::WallTime;
+use crate::notify::outbox::LaneHealth;
 
 /// Changes a slow reader of the live stream may be behind before it misses some.
 const LIVE_BACKLOG: usize = 1_024;
@@ -31,7 +35,7 @@ pub struct Status {
     pub desk: Mutex<DeskSnapshot>,
     pub kafka: Mutex<Option<ConsumerStats>>,
     live: broadcast::Sender<Live>,
-    ready: std::sync::atomic::AtomicBool,
+    desk_runs: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -40,13 +44,34 @@ struct Slot {
     busy_micros: AtomicU64,
 }
 
-/// Something changed that people watch.
+/// Something happened that people watch.
 #[derive(Clone, Debug)]
 pub enum Live {
-    /// An alert began, fired, resolved or went.
-    Alert(Box<Alert>),
-    /// A line of the journal.
-    Journal(String),
+    /// The desk decided something about an alert.
+    Journal(Arc<JournalEntry>),
+    /// A delivery was started.
+    Sent { receiver: Arc<str>, notification: Arc<Notification> },
+}
+
+/// The desk's counters, groups and receivers at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct DeskSnapshot {
+    pub counts: DeskCounts,
+    pub lanes: Vec<LaneHealth>,
+    pub groups: Vec<GroupView>,
+}
+
+/// Groups a snapshot shows at most.
+const GROUPS_SHOWN_MAX: usize = 500;
+
+impl DeskSnapshot {
+    pub fn of(desk: &Desk) -> Self {
+        DeskSnapshot {
+            counts: desk.counts(),
+            lanes: desk.lanes().collect(),
+            groups: desk.groups().take(GROUPS_SHOWN_MAX).collect(),
+        }
+    }
 }
 
 impl Status {
@@ -58,7 +83,7 @@ impl Status {
             desk: Mutex::default(),
             kafka: Mutex::default(),
             live: broadcast::channel(LIVE_BACKLOG).0,
-            ready: std::sync::atomic::AtomicBool::new(false),
+            desk_runs: AtomicBool::new(false),
         }
     }
 
@@ -84,13 +109,21 @@ impl Status {
         self.shards.iter().flat_map(|slot| slot.status.lock().1.clone()).collect()
     }
 
-    /// Whether partitions are assigned and the desk runs.
-    pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
+    /// Why the engine is not ready; `None` when it is.
+    pub fn not_ready(&self) -> Option<String> {
+        if !self.desk_runs.load(Ordering::Relaxed) {
+            return Some("the engine is starting, or stopping".to_owned());
+        }
+        let kafka = self.kafka.lock();
+        let Some(stats) = &*kafka else { return Some("Kafka was not asked yet".to_owned()) };
+        if let Some(problem) = stats.problems.first() {
+            return Some(problem.text.clone());
+        }
+        stats.partitions.is_empty().then(|| "no partitions are assigned yet".to_owned())
     }
 
-    pub fn set_ready(&self, ready: bool) {
-        self.ready.store(ready, Ordering::Relaxed);
+    pub fn set_running(&self, running: bool) {
+        self.desk_runs.store(running, Ordering::Relaxed);
     }
 
     /// Follows changes from now on.
