@@ -53,7 +53,16 @@ impl<'a> Checker<'a> {
         if self.log.errors() > before {
             return None;
         }
-        Some(Config { kafka: kafka.flatten(), streams, routes: routes?, receivers: receivers?, limits, server: server?, log: log?, shards })
+        Some(Config {
+            kafka: kafka.flatten(),
+            streams,
+            routes: routes?,
+            receivers: receivers?,
+            limits,
+            server: server?,
+            log: log?,
+            shards,
+        })
     }
 
     fn server(&mut self, raw: Option<&RawServer>) -> Option<ServerConfig> {

@@ -1,16 +1,17 @@
 //! The configuration with every value valid, resolved and defaulted. Nothing in here says "not given" where a default
 //! applies, and nothing can be in here that would fail later for being nonsense.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::alert::route::RouteTree;
+use crate::edge::kafka::{self, KafkaSettings, SaslMechanism, Start};
 use crate::engine::desk::{DeskBounds, DeskConfig, ReceiverPolicy};
 use crate::model::schema::StreamSchema;
-use crate::model::time::WallTime;
 use crate::notify::config::SlackTarget;
 use crate::notify::outbox::IntegrationPolicy;
-use crate::notify::{Integration, Kind, Receiver, SecretRef};
+use crate::notify::{Integration, Kind, Receiver, Secret, SecretRef};
 use crate::rule::check::GROUP_LIMIT_DEFAULT;
 
 /// The whole configuration.
@@ -88,9 +89,40 @@ pub struct KafkaConfig {
     pub client_id: String,
     pub tls: Option<TlsConfig>,
     pub sasl: Option<SaslConfig>,
-    pub start: StartAt,
-    /// librdkafka's own settings, none of those that are ours ([`super::check::kafka::OWNED`]).
-    pub properties: Vec<(String, String)>,
+    /// Where to begin on a partition without a committed position.
+    pub start: Start,
+    /// librdkafka's own settings, known to it and none of those that are ours.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl KafkaConfig {
+    /// What the Kafka client is told, with its secrets looked up, or the first failure.
+    pub fn settings<E>(&self, mut look_up: impl FnMut(&SecretRef) -> Result<Secret, E>) -> Result<KafkaSettings, E> {
+        let mut reveal = |secret: &SecretRef| Ok(kafka::Secret::new(look_up(secret)?.expose()));
+        let mut settings = KafkaSettings::new(self.brokers.iter().cloned(), self.group.clone());
+        settings.client_id = self.client_id.clone();
+        settings.start = self.start;
+        settings.properties = self.properties.clone();
+        if let Some(tls) = &self.tls {
+            let identity = match &tls.identity {
+                None => None,
+                Some(identity) => Some(kafka::TlsIdentity {
+                    certificate: identity.cert_file.clone(),
+                    key: identity.key_file.clone(),
+                    key_password: identity.key_password.as_ref().map(&mut reveal).transpose()?,
+                }),
+            };
+            settings.tls = Some(kafka::Tls { ca: tls.ca_file.clone(), identity, verify_host: tls.verify_host });
+        }
+        if let Some(sasl) = &self.sasl {
+            settings.sasl = Some(kafka::Sasl {
+                mechanism: sasl.mechanism,
+                username: sasl.username.clone(),
+                password: reveal(&sasl.password)?,
+            });
+        }
+        Ok(settings)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -117,49 +149,14 @@ pub struct SaslConfig {
     pub password: SecretRef,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SaslMechanism {
-    Plain,
-    ScramSha256,
-    ScramSha512,
-}
-
-impl SaslMechanism {
-    /// librdkafka's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            SaslMechanism::Plain => "PLAIN",
-            SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
-            SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
-        }
-    }
-}
-
-/// Where to begin on a partition without a committed position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartAt {
-    Earliest,
-    Latest,
-    /// The first record with this timestamp or a later one.
-    Time(WallTime),
-}
-
 /// A stream and where it is read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamConfig {
     pub schema: Arc<StreamSchema>,
-    pub topics: Topics,
+    /// Names, and regular expressions that begin with `^`. Empty where the stream is only replayed.
+    pub topics: Vec<String>,
     /// The topic for what cannot be decoded.
     pub dead_letter: Option<Arc<str>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Topics {
-    /// Not read from Kafka: the stream is only replayed.
-    None,
-    Names(Vec<Arc<str>>),
-    /// A regular expression that begins with `^`.
-    Pattern(Arc<str>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::check::stream::Home;
 use super::check::{Checker, Reference};
-use super::checked::{Config, Limits, StreamConfig, Topics};
+use super::checked::{Config, Limits, StreamConfig};
 use super::defaults;
 use super::files::{self, Found};
 use super::raw::{RawConfig, RawStream};
@@ -314,7 +314,7 @@ impl Streams {
         if home == Home::Pack {
             return;
         }
-        for known in self.known.iter().filter(|known| known.stream.topics == Topics::None) {
+        for known in self.known.iter().filter(|known| known.stream.topics.is_empty()) {
             if rules.rules.iter().any(|rule| *rule.stream == *known.name.value) {
                 log.warning(Code::BadStream, known.name.place, format!("stream `{}` has no topics", known.name.value))
                     .label("rules read it, but nothing feeds it")
@@ -325,12 +325,7 @@ impl Streams {
 }
 
 /// Asks the decoder itself, and notes what it has against the stream.
-fn decodes(
-    name: &At<String>,
-    raw: &[(At<String>, RawStream)],
-    stream: &StreamConfig,
-    log: &mut Diagnostics,
-) -> bool {
+fn decodes(name: &At<String>, raw: &[(At<String>, RawStream)], stream: &StreamConfig, log: &mut Diagnostics) -> bool {
     let fields: Vec<usize> = (0..stream.schema.fields.len()).collect();
     let Err(error) = Decoder::new(stream.schema.clone(), &fields) else { return true };
     let raw = raw.iter().find(|(at, _)| at.value == name.value).map(|(_, raw)| raw);

@@ -5,4 +5,6 @@
 pub mod check;
 pub mod checked;
 pub mod defaults;
+pub mod files;
+pub mod load;
 pub mod raw;

@@ -1,38 +1,14 @@
-//! The cluster: brokers, TLS, SASL, where to begin, and which of librdkafka's settings are not the user's.
+//! The cluster: brokers, TLS, SASL, where to begin, and librdkafka's own settings, which librdkafka itself is asked about.
+
+use std::collections::BTreeMap;
 
 use super::{Checker, host_port};
-use crate::config::checked::{KafkaConfig, SaslConfig, SaslMechanism, StartAt, TlsConfig, TlsIdentity};
+use crate::config::checked::{KafkaConfig, SaslConfig, TlsConfig, TlsIdentity};
 use crate::config::defaults;
 use crate::config::raw::{RawKafka, RawMechanism, RawSasl, RawTls};
-use crate::model::time::WallTime;
+use crate::edge::kafka::{KafkaError, KafkaSettings, SaslMechanism, Start};
 use crate::rule::diagnostic::{Code, Place};
 use crate::rule::yaml::read::{At, Given};
-
-/// Settings of librdkafka that Foghorn sets itself, with the key that says the same here, or the reason. A name that
-/// ends in `.` or `_` stands for all that begin with it.
-pub const OWNED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "say `kafka: { brokers: … }`"),
-    ("metadata.broker.list", "say `kafka: { brokers: … }`"),
-    ("group.id", "say `kafka: { group: … }`"),
-    ("client.id", "say `kafka: { client_id: … }`"),
-    ("enable.auto.commit", "positions are stored with the state they belong to"),
-    ("auto.commit.", "positions are stored with the state they belong to"),
-    ("enable.auto.offset.store", "positions are stored with the state they belong to"),
-    ("offset.store.", "positions are stored with the state they belong to"),
-    ("auto.offset.reset", "say `kafka: { start: … }`"),
-    ("enable.partition.eof", "watermarks depend on it"),
-    ("partition.assignment.strategy", "rebalances are handled for the strategy Foghorn sets"),
-    ("group.protocol", "rebalances are handled for the protocol Foghorn sets"),
-    ("security.protocol", "say `kafka: { tls: {…} }` and `kafka: { sasl: {…} }`"),
-    ("sasl.mechanism", "say `kafka: { sasl: { mechanism: … } }`"),
-    ("sasl.username", "say `kafka: { sasl: { username: … } }`"),
-    ("sasl.password", "say `kafka: { sasl: { password_file: … } }`"),
-    ("ssl.ca.", "say `kafka: { tls: { ca_file: … } }`"),
-    ("ssl.certificate.", "say `kafka: { tls: { cert_file: … } }`"),
-    ("ssl.key.", "say `kafka: { tls: { key_file: …, key_password_file: … } }`"),
-    ("ssl.endpoint.identification.algorithm", "say `kafka: { tls: { verify_host: false } }`"),
-    ("plugin.library.paths", "plugins are not loaded"),
-];
 
 /// Names that hold secrets wherever they turn up.
 const SECRET_WORDS: [&str; 3] = ["password", "secret", ".pem"];
@@ -46,9 +22,9 @@ impl Checker<'_> {
         let sasl = raw.sasl.get().map(|sasl| self.sasl(sasl));
         let start = match raw.start.get() {
             Some(start) => self.start(start),
-            None => Some(StartAt::Latest),
+            None => Some(Start::Latest),
         };
-        let properties = raw.properties.get().map_or(Vec::new(), |properties| self.properties(&properties.0));
+        let properties = raw.properties.get().map_or(BTreeMap::new(), |properties| self.properties(&properties.0));
         if let (Some(sasl), None) = (raw.sasl.get(), raw.tls.get())
             && sasl.mechanism.get().is_some_and(|at| at.value == RawMechanism::Plain)
         {
@@ -142,14 +118,14 @@ impl Checker<'_> {
         Some(SaslConfig { mechanism: mechanism?, username: raw.username.text()?.to_owned(), password: password? })
     }
 
-    fn start(&mut self, start: &At<String>) -> Option<StartAt> {
+    fn start(&mut self, start: &At<String>) -> Option<Start> {
         match start.value.as_str() {
-            "earliest" => return Some(StartAt::Earliest),
-            "latest" => return Some(StartAt::Latest),
+            "earliest" => return Some(Start::Earliest),
+            "latest" => return Some(Start::Latest),
             _ => {}
         }
         match start.value.parse::<jiff::Timestamp>() {
-            Ok(stamp) => Some(StartAt::Time(WallTime::from_millis(stamp.as_millisecond()))),
+            Ok(stamp) => Some(Start::Timestamp(stamp.as_millisecond())),
             Err(_) => {
                 self.log
                     .error(Code::BadValue, start.place, format!("`{}` is no place to start", start.value))
@@ -159,20 +135,33 @@ impl Checker<'_> {
         }
     }
 
-    fn properties(&mut self, raw: &[(At<String>, At<String>)]) -> Vec<(String, String)> {
-        let mut out = Vec::new();
+    fn properties(&mut self, raw: &[(At<String>, At<String>)]) -> BTreeMap<String, String> {
+        let mut out = BTreeMap::new();
         for (name, value) in raw {
             let key = name.value.as_str();
-            let owned = OWNED.iter().find(|(own, _)| key == *own || (own.ends_with('.') && key.starts_with(own)));
-            if SECRET_WORDS.iter().any(|word| key.contains(word)) {
+            let secret = SECRET_WORDS.iter().any(|word| key.contains(word));
+            if secret {
                 self.log.redact(value.place);
             }
-            match owned {
-                Some((_, instead)) => {
-                    self.log.error(Code::BadValue, name.place, format!("`{key}` is not yours to set")).hint(*instead);
+            // One at a time, so that each is judged; the cluster does not matter for that.
+            let mut probe = KafkaSettings::new(["localhost:9092"], defaults::GROUP);
+            probe.properties.insert(key.to_owned(), value.value.clone());
+            match probe.consumer() {
+                Err(KafkaError::OwnedProperty { reason, .. }) => {
+                    self.log.error(Code::BadValue, name.place, format!("`{key}` is not yours to set")).hint(reason);
                 }
-                None if SECRET_WORDS.iter().any(|word| key.contains(word)) => self.literal_secret(name.place, key),
-                None => out.push((key.to_owned(), value.value.clone())),
+                _ if secret => self.literal_secret(name.place, key),
+                Err(KafkaError::Property { reason, .. }) => {
+                    self.log
+                        .error(Code::BadValue, name.place, format!("librdkafka does not take `{key}`: {reason}"))
+                        .hint("its CONFIGURATION.md lists the names and values");
+                }
+                Err(error) => {
+                    self.log.error(Code::BadValue, name.place, format!("`{key}` cannot be set: {error}"));
+                }
+                Ok(_) => {
+                    out.insert(key.to_owned(), value.value.clone());
+                }
             }
         }
         out

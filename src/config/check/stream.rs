@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::Checker;
-use crate::config::checked::{StreamConfig, Topics};
+use crate::config::checked::StreamConfig;
 use crate::config::defaults;
 use crate::config::raw::{RawBudgets, RawField, RawFieldType, RawFormat, RawStream, RawTime, RawTimeFormat};
+use crate::edge::kafka::topics;
 use crate::model::schema::{
     Budgets, FieldSpec, FieldType, Format, HistogramSpec, LinePattern, OtlpSignal, StreamSchema, TimeFormat,
     TimeSource, TimeSpec,
 };
 use crate::model::time::Millis;
-use crate::rule::diagnostic::{Code, Place, suggest};
+use crate::rule::diagnostic::{Code, suggest};
 use crate::rule::yaml::read::{At, Entries, Given, OneOrMany, ShortOrFull};
 
 /// Fields one stream may declare.
@@ -81,70 +82,60 @@ impl Checker<'_> {
         Some(StreamConfig { schema: Arc::new(schema), topics: topics?, dead_letter })
     }
 
-    fn topics(&mut self, name: &At<String>, raw: &RawStream, home: Home) -> Option<Topics> {
-        match &raw.topics {
-            Given::Unusable => None,
-            Given::No if home == Home::Pack => Some(Topics::None),
-            Given::No => {
-                self.log
-                    .error(Code::BadStream, name.place, format!("stream `{}` has no topics", name.value))
-                    .hint("add `topics: [NAME]`, or `topics: { pattern: ^prefix- }`");
-                None
-            }
-            Given::Yes(ShortOrFull::Short(names)) => {
-                let found: Vec<_> = names.0.iter().filter_map(|at| self.topic_name(at)).collect();
-                if names.0.is_empty() {
-                    self.log
-                        .error(Code::BadStream, name.place, format!("stream `{}` has no topics", name.value))
-                        .hint("name at least one under `topics`");
-                }
-                (!found.is_empty() && found.len() == names.0.len()).then_some(Topics::Names(found))
-            }
+    /// Names, and regular expressions that begin with `^`.
+    fn topics(&mut self, name: &At<String>, raw: &RawStream, home: Home) -> Option<Vec<String>> {
+        let none = |this: &mut Self| {
+            this.log
+                .error(Code::BadStream, name.place, format!("stream `{}` has no topics", name.value))
+                .hint("add `topics: [NAME]`, or `topics: { pattern: ^prefix- }`");
+            None
+        };
+        let listed: &[At<String>] = match &raw.topics {
+            Given::Unusable => return None,
+            Given::No if home == Home::Pack => return Some(Vec::new()),
+            Given::No => return none(self),
+            Given::Yes(ShortOrFull::Short(names)) if names.0.is_empty() => return none(self),
+            Given::Yes(ShortOrFull::Short(names)) => &names.0,
             Given::Yes(ShortOrFull::Full(full)) => match full.pattern.get() {
-                Some(pattern) => self.topic_pattern(pattern),
+                Some(at) if !at.value.starts_with('^') => {
+                    let text = &at.value;
+                    self.log
+                        .error(Code::BadStream, at.place, format!("the topic pattern `{text}` does not begin with `^`"))
+                        .hint(format!(
+                            "write `^{text}` for topics that begin so, `^.*{text}` for those that contain it"
+                        ));
+                    return None;
+                }
+                Some(at) => std::slice::from_ref(at),
                 None => {
                     if full.pattern.is_missing() {
                         self.missing(full.place, "pattern", "pattern: ^prefix-");
                     }
-                    None
+                    return None;
                 }
             },
+        };
+        let found: Vec<String> = listed.iter().filter_map(|at| self.topic(at)).collect();
+        (found.len() == listed.len()).then_some(found)
+    }
+
+    fn topic(&mut self, at: &At<String>) -> Option<String> {
+        match topics::check(&at.value) {
+            Ok(()) => Some(at.value.clone()),
+            Err(reason) => {
+                self.log.error(Code::BadStream, at.place, format!("`{}` cannot be a topic: {reason}", at.value));
+                None
+            }
         }
     }
 
+    /// A topic that is written to, so no pattern.
     fn topic_name(&mut self, at: &At<String>) -> Option<Arc<str>> {
-        let name = at.value.as_str();
-        if name.starts_with('^') {
-            self.log
-                .error(Code::BadStream, at.place, format!("`{name}` looks like a regular expression"))
-                .hint(format!("say `topics: {{ pattern: '{name}' }}`"));
+        if at.value.starts_with('^') {
+            self.log.error(Code::BadStream, at.place, "a pattern is no topic to write to").hint("name one topic");
             return None;
         }
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name.len() > 249 || !name.chars().all(legal) || name == "." || name == ".." {
-            self.log
-                .error(Code::BadStream, at.place, format!("`{name}` cannot be a topic's name"))
-                .hint("Kafka takes up to 249 letters, digits, `.`, `_` and `-`");
-            return None;
-        }
-        Some(name.into())
-    }
-
-    fn topic_pattern(&mut self, at: &At<String>) -> Option<Topics> {
-        let text = at.value.as_str();
-        if !text.starts_with('^') {
-            self.log
-                .error(Code::BadStream, at.place, format!("the topic pattern `{text}` does not begin with `^`"))
-                .hint(format!("write `^{text}` for topics that begin so, `^.*{text}` for those that contain it"));
-            return None;
-        }
-        if let Err(error) = regex::Regex::new(text) {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or("").trim_start_matches("error: ");
-            self.log.error(Code::BadStream, at.place, format!("`{text}` is not a regular expression: {reason}"));
-            return None;
-        }
-        Some(Topics::Pattern(text.into()))
+        self.topic(at).map(Arc::from)
     }
 
     fn format(&mut self, name: &At<String>, raw: &RawStream) -> Option<Format> {
@@ -480,11 +471,6 @@ impl Checker<'_> {
             self.log.error(Code::BadValue, at.place, format!("{} is out of bounds; 1 to {max} is possible", at.value));
         }
         at.value
-    }
-
-    /// Notes what the decoder itself has against a schema, at the place that says it best.
-    pub fn decoder_refuses(&mut self, place: Place, message: String) {
-        self.log.error(Code::BadStream, place, message);
     }
 }
 

@@ -8,8 +8,8 @@ use crate::rule::yaml::read::{At, Entries, OneOrMany, ShortOrFull, yaml_choice, 
 yaml_map! {
     /// A source of events: where they come from, what they look like, how their time works.
     pub struct RawStream {
-        /// Kafka topics: one, a list, or `{ pattern: ^regular-expression }`. A stream without topics can be replayed
-        /// from files.
+        /// Kafka topics: one or a list, where a regular expression begins with `^`; or `{ pattern: ^… }`. A stream without
+        /// topics can be replayed from files.
         pub topics: ShortOrFull<OneOrMany<At<String>>, RawTopicPattern>,
         /// What a record's bytes are.
         #[schemars(required)]

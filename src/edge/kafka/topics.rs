@@ -79,6 +79,14 @@ impl Subscription {
     }
 }
 
+/// Whether `text` can be subscribed to: a name, or a pattern that begins with `^`. The reason, where not.
+pub fn check(text: &str) -> Result<(), String> {
+    match text.starts_with('^') {
+        true => pattern(text).map(|_| ()),
+        false => name(text).map(|_| ()),
+    }
+}
+
 fn name(text: &str) -> Result<String, String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if text.is_empty() || text == "." || text == ".." {
