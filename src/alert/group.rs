@@ -481,3 +481,20 @@ impl Group {
         self.ended.retain(|id, _| legs.iter().any(|leg| leg.known.contains(id)));
     }
 }
+
+#[cfg(test)]
+impl Group {
+    /// `G1`, `G2`, `G3`.
+    pub(crate) fn check(&self) {
+        for leg in &self.legs {
+            assert!(leg.shown.is_subset(&leg.known), "G1 in {}", self.key);
+            let news = self.firing.difference(&leg.shown).next().is_some();
+            let untold = matches!(leg.state, LegState::Untold { .. } | LegState::Owed { .. });
+            assert!(!news || untold || leg.changed_at.is_some(), "G3 in {}: {leg:?}", self.key);
+        }
+        let owed: BTreeSet<AlertId> =
+            self.legs.iter().flat_map(|leg| leg.known.difference(&self.firing)).copied().collect();
+        let ended: BTreeSet<AlertId> = self.ended.keys().copied().collect();
+        assert_eq!(owed, ended, "G2 in {}", self.key);
+    }
+}

@@ -5,4 +5,4 @@
 
 pub mod desk;
 pub mod journal;
-//pub mod transcript;
+pub mod transcript;
