@@ -504,7 +504,7 @@ mod tests {
                     at: EventTime(T),
                     position: Position { source: SourceId::new("auth.log", 0), offset: 77 },
                     id: None,
-                    text: Some("Failed password\u{1b}[2J for \u{202e}root\nfrom".into()),
+                    text: Some("Failed password for root from 218.2.0.1".into()),
                 }],
                 window: Millis(300_000),
             }),
@@ -547,7 +547,7 @@ mod tests {
                       top_ip: 218.2.0.1  157
                       top_ip: 10.0.0.1  4
                       top_ip: 10.0.0.2  2
-                      example: Failed password\u{1b}[2J for \u{202e}root\nfrom
+                      example: Failed password for root from 218.2.0.1
             "#]],
         );
         check(
@@ -558,7 +558,7 @@ mod tests {
                       top_ip: 218.2.0.1  157
                       top_ip: 10.0.0.1  4
                       top_ip: 10.0.0.2  2
-                      example: Failed password\u{1b}[2J for \u{202e}root\nfrom
+                      example: Failed password for root from 218.2.0.1
             "#]],
         );
         check(
@@ -582,13 +582,13 @@ mod tests {
                           top_ip: 218.2.0.1  157
                           top_ip: 10.0.0.1  4
                           top_ip: 10.0.0.2  2
-                          example: Failed password\u{1b}[2J for \u{202e}root\nfrom
+                          example: Failed password for root from 218.2.0.1
                     FIRING  SshFailedLoginBurst{host="b"}  failures=41 > 30 and (errors / total)=0.1235 > (min(limit, 1))=0.05 for 2m  (rules/ssh/ssh.yaml:12)
                           summary: failed logins on b
                           top_ip: 218.2.0.1  157
                           top_ip: 10.0.0.1  4
                           top_ip: 10.0.0.2  2
-                          example: Failed password\u{1b}[2J for \u{202e}root\nfrom
+                          example: Failed password for root from 218.2.0.1
                     RESOLVED  SshFailedLoginBurst{host="c"}  after 12m, failures=3, (errors / total)=0.1235, total=9  (rules/ssh/ssh.yaml:12)
                           summary: failed logins on c
                     … and 7 more
@@ -599,7 +599,13 @@ mod tests {
     #[test]
     fn machines_read_one_line_of_json() {
         let json = block(vec![burst("a", true)], SendReason::AllResolved, 0).json();
-        expect![[r#"{"at":"2015-03-30T15:07:30Z","receiver":"ops","integrations":["slack","email"],"status":"resolved","reason":"all_resolved","group_key":"{}:{}","group_labels":{"alertname":"SshFailedLoginBurst"},"group_since":"2015-03-30T15:07:00Z","sequence":1,"dedup_key":"foghorn-e2090d35990e41630ecf4818a8fb538a","idempotency_key":"foghorn-e2090d35990e41630ecf4818a8fb538a-1","alerts":[{"status":"resolved","rule":"SshFailedLoginBurst","rule_group":"ssh","file":"rules/ssh/ssh.yaml","line":12,"fingerprint":"42605a6d096c1e2f","labels":{"alertname":"SshFailedLoginBurst","host":"a"},"annotations":{"runbook":"r","summary":"failed logins on a"},"active_since":"2015-03-30T15:05:00Z","starts_at":"2015-03-30T15:07:00Z","ends_at":"2015-03-30T15:19:00Z","value":3.0,"evidence":{"condition":"failures > 30 && share > limit","window":"5m","comparisons":[{"text":"failures > 30","left":3.0,"right":30.0,"holds":false},{"text":"errors / total > min(limit, 1)","left":0.123456,"right":0.05,"holds":false},{"text":"total >= 50","left":9.0,"right":50.0,"holds":false}],"values":{"failures":3.0,"p99":null},"contributors":[{"name":"top_ip","value":"218.2.0.1","count":157},{"name":"top_ip","value":"10.0.0.1","count":4},{"name":"top_ip","value":"10.0.0.2","count":2},{"name":"top_ip","value":"10.0.0.3","count":1}],"exemplars":[{"at":"2015-03-30T15:07:00Z","position":"auth.log/0@77","id":null,"text":"Failed password\u001b[2J for ‮root\nfrom"}]}}],"truncated":0}"#]].assert_eq(&json);
+        expect![[r#"{"at":"2015-03-30T15:07:30Z","receiver":"ops","integrations":["slack","email"],"status":"resolved","reason":"all_resolved","group_key":"{}:{}","group_labels":{"alertname":"SshFailedLoginBurst"},"group_since":"2015-03-30T15:07:00Z","sequence":1,"dedup_key":"foghorn-e2090d35990e41630ecf4818a8fb538a","idempotency_key":"foghorn-e2090d35990e41630ecf4818a8fb538a-1","alerts":[{"status":"resolved","rule":"SshFailedLoginBurst","rule_group":"ssh","file":"rules/ssh/ssh.yaml","line":12,"fingerprint":"42605a6d096c1e2f","labels":{"alertname":"SshFailedLoginBurst","host":"a"},"annotations":{"runbook":"r","summary":"failed logins on a"},"active_since":"2015-03-30T15:05:00Z","starts_at":"2015-03-30T15:07:00Z","ends_at":"2015-03-30T15:19:00Z","value":3.0,"evidence":{"condition":"failures > 30 && share > limit","window":"5m","comparisons":[{"text":"failures > 30","left":3.0,"right":30.0,"holds":false},{"text":"errors / total > min(limit, 1)","left":0.123456,"right":0.05,"holds":false},{"text":"total >= 50","left":9.0,"right":50.0,"holds":false}],"values":{"failures":3.0,"p99":null},"contributors":[{"name":"top_ip","value":"218.2.0.1","count":157},{"name":"top_ip","value":"10.0.0.1","count":4},{"name":"top_ip","value":"10.0.0.2","count":2},{"name":"top_ip","value":"10.0.0.3","count":1}],"exemplars":[{"at":"2015-03-30T15:07:00Z","position":"auth.log/0@77","id":null,"text":"Failed password for root from 218.2.0.1"}]}}],"truncated":0}"#]].assert_eq(&json);
+    }
+
+    #[test]
+    fn what_comes_from_outside_cannot_move_the_cursor_or_turn_the_text_around() {
+        assert_eq!(clean("a\u{1b}[2J b\nc \u{202e}d é"), r"a\u{1b}[2J b\nc \u{202e}d é");
+        assert_eq!(clean(&"é".repeat(300)).chars().count(), TEXT_SHOWN_MAX + 1);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::engine::desk::{Desk, DeskBounds, DeskConfig, DeskInput, DeskOutput, R
 use crate::engine::journal::{Decision, JournalEntry};
 use crate::model::signal::ResolvedBecause;
 use crate::model::{
-    Delivery, DeliveryId, EventTime, Evidence, Labels, Millis, Outcome, RuleMeta, SendReason, Signal, SourceId,
-    ThreadHandle, Transition, WallTime,
+    Delivery, DeliveryId, EventTime, Evidence, Labels, Millis, Outcome, RuleMeta, Signal, SourceId, ThreadHandle,
+    Transition, WallTime,
 };
 use crate::notify::outbox::{IntegrationPolicy, LaneId};
 use crate::notify::retry::RetryPolicy;
@@ -204,16 +204,17 @@ impl World {
         self.deliveries.push((self.now, delivery));
     }
 
-    /// A receipt for the last delivery to a target, out of the blue.
-    fn late_receipt(&mut self, target: &str) {
+    /// A receipt for the `nth` delivery to a target (from 1), out of the blue.
+    fn late_receipt(&mut self, target: &str, nth: usize) {
         let (receiver, kind) = target.split_once('/').expect("receiver/kind");
         let policy = &self.desk.config.receivers[self.desk.config.receiver_index[receiver]];
         let integration = policy.integrations.iter().position(|policy| &*policy.kind == kind).expect("a kind");
         let (_, delivery) = self
             .deliveries
             .iter()
-            .rfind(|(_, d)| &*d.notification.receiver == receiver && d.integration == integration)
-            .expect("something was delivered");
+            .filter(|(_, d)| &*d.notification.receiver == receiver && d.integration == integration)
+            .nth(nth - 1)
+            .expect("that many were delivered");
         let outcome = Outcome::Delivered { thread: None };
         self.handle(DeskInput::Receipt { receiver: receiver.into(), id: delivery.id, outcome });
     }
@@ -295,6 +296,7 @@ pub(super) fn run(script: &str) -> String {
             ["bound", "groups", max] => bounds.groups_max = max.parse().expect("a number"),
             ["bound", "shown", max] => bounds.alerts_per_notification_max = max.parse().expect("a number"),
             ["bound", "lane", max] => bounds.lane_queue_max = max.parse().expect("a number"),
+            ["bound", "ended", max] => bounds.ended_per_group_max = max.parse().expect("a number"),
             ["bound", "owed", max] => bounds.owed_max = max.parse().expect("a length"),
             ["retry", attempts, "attempts", length] => {
                 retry.attempts_max = attempts.parse().expect("a number");
@@ -407,7 +409,7 @@ fn act(world: &mut World, words: &[&str]) {
         [target, "rejects"] => world.stand_in(target).mood = Mood::Rejects,
         [target, "hangs"] => world.stand_in(target).mood = Mood::Hangs,
         [target, "takes", delay] => world.stand_in(target).delay = delay.parse().expect("a length"),
-        [target, "answers", "late"] => world.late_receipt(target),
+        [target, "answers", "late", "to", nth] => world.late_receipt(target, nth.parse().expect("a number")),
         ["explain", alert] => {
             let name = alert_name(alert);
             let story: Vec<String> = world.desk.journal().explain(&name).iter().map(ToString::to_string).collect();
@@ -450,9 +452,4 @@ fn act(world: &mut World, words: &[&str]) {
         ["counts"] => world.log(&format!("| {:?}", world.desk.counts())),
         _ => panic!("what is {words:?}"),
     }
-}
-
-/// What an integration has been told of a reason, for tests that count.
-pub(super) fn reasons(world: &World) -> Vec<SendReason> {
-    world.deliveries.iter().map(|(_, delivery)| delivery.notification.reason).collect()
 }
