@@ -42,7 +42,7 @@ pub enum LegState {
     Untold { since: WallTime },
     /// With the outbox.
     Underway { flushed_at: WallTime, sequence: u32 },
-    /// The receiver has it.
+    /// The receiver has it, or is not to hear of it any more.
     Told { flushed_at: WallTime, sequence: u32 },
     /// Given up; what it said is still owed.
     Owed { flushed_at: WallTime, sequence: u32, retry_at: WallTime },
@@ -347,6 +347,19 @@ impl Group {
         owed
     }
 
+    /// Beyond `max` ends that are owed, gives up the oldest: no leg will hear of it.
+    pub fn forget_excess(&mut self, max: usize) -> Option<Arc<AlertView>> {
+        if self.ended.len() <= max {
+            return None;
+        }
+        let (_, oldest) = self.ended.iter().map(|(id, view)| ((view.ends_at, *id), *id)).min()?;
+        for leg in &mut self.legs {
+            leg.known.remove(&oldest);
+            leg.shown.remove(&oldest);
+        }
+        self.ended.remove(&oldest)
+    }
+
     pub fn facts(&self, leg: usize) -> Facts {
         let leg = &self.legs[leg];
         Facts {
@@ -406,7 +419,7 @@ impl Group {
     }
 
     /// The moment came and nothing was said.
-    pub fn skipped(&mut self, leg: usize, reason: SkipReason, now: WallTime) {
+    pub fn skipped(&mut self, leg: usize, reason: SkipReason) {
         let leg = &mut self.legs[leg];
         leg.changed_at = None;
         match reason {
@@ -416,11 +429,14 @@ impl Group {
                 if !matches!(leg.state, LegState::Underway { .. }) || reason == SkipReason::ResolvedNotWanted {
                     leg.known.clone_from(&self.firing);
                 }
-                if let LegState::Owed { flushed_at, sequence, .. } = leg.state {
-                    leg.state = LegState::Told { flushed_at, sequence };
-                }
             }
-            SkipReason::OwedTooLong { .. } => *leg = Leg { thread: leg.thread.take(), ..Leg::new(now) },
+            SkipReason::OwedTooLong { .. } => {
+                leg.shown.clear();
+                leg.known.clear();
+            }
+        }
+        if let LegState::Owed { flushed_at, sequence, .. } = leg.state {
+            leg.state = LegState::Told { flushed_at, sequence };
         }
         self.prune();
     }
@@ -479,5 +495,22 @@ impl Group {
     fn prune(&mut self) {
         let legs = &self.legs;
         self.ended.retain(|id, _| legs.iter().any(|leg| leg.known.contains(id)));
+    }
+}
+
+#[cfg(test)]
+impl Group {
+    /// `G1`, `G2`, `G3`.
+    pub(crate) fn check(&self) {
+        for leg in &self.legs {
+            assert!(leg.shown.is_subset(&leg.known), "G1 in {}", self.key);
+            let news = self.firing.difference(&leg.shown).next().is_some();
+            let untold = matches!(leg.state, LegState::Untold { .. } | LegState::Owed { .. });
+            assert!(!news || untold || leg.changed_at.is_some(), "G3 in {}: {leg:?}", self.key);
+        }
+        let owed: BTreeSet<AlertId> =
+            self.legs.iter().flat_map(|leg| leg.known.difference(&self.firing)).copied().collect();
+        let ended: BTreeSet<AlertId> = self.ended.keys().copied().collect();
+        assert_eq!(owed, ended, "G2 in {}", self.key);
     }
 }

@@ -353,6 +353,11 @@ impl Desk {
             let entry = self.groups.get_mut(&key).expect("a group lives while an alert of it fires");
             owed |= entry.group.resolved(id, &view, self.now);
             heard |= !entry.group.legs.is_empty();
+            let ended_max = self.config.bounds.ended_per_group_max;
+            if let Some(forgotten) = entry.group.forget_excess(ended_max) {
+                let alert = AlertName::from(&*forgotten);
+                self.enter(Decision::EndForgotten { alert, group: key.clone(), ended_max }, out);
+            }
             touched.insert(key);
         }
         if heard && !owed {

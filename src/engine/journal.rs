@@ -64,6 +64,12 @@ pub enum Decision {
         alert: AlertName,
         why: UntoldReason,
     },
+    /// A group is owed so many ends that it forgot its oldest.
+    EndForgotten {
+        alert: AlertName,
+        group: Arc<str>,
+        ended_max: usize,
+    },
     GroupOpened {
         group: Arc<str>,
         receiver: Arc<str>,
@@ -109,13 +115,14 @@ pub enum Decision {
         took: Millis,
         late: bool,
     },
+    /// `next_at`: when it is tried again; `None` where it is not.
     Failed {
         group: Arc<str>,
         target: Arc<str>,
         sequence: u32,
         attempt: u32,
         reason: Arc<str>,
-        next_at: WallTime,
+        next_at: Option<WallTime>,
     },
     Throttled {
         group: Arc<str>,
@@ -184,6 +191,7 @@ impl Decision {
             Decision::Joined { .. } => "joined",
             Decision::GroupOverflow { .. } => "group_overflow",
             Decision::Untold { .. } => "untold",
+            Decision::EndForgotten { .. } => "end_forgotten",
             Decision::GroupOpened { .. } => "group_opened",
             Decision::GroupClosed { .. } => "group_closed",
             Decision::Wait { .. } => "wait",
@@ -209,7 +217,8 @@ impl Decision {
             | Decision::AlertDisplaced { alert, .. }
             | Decision::Joined { alert, .. }
             | Decision::GroupOverflow { alert, .. }
-            | Decision::Untold { alert, .. } => Some(alert),
+            | Decision::Untold { alert, .. }
+            | Decision::EndForgotten { alert, .. } => Some(alert),
             _ => None,
         }
     }
@@ -219,6 +228,7 @@ impl Decision {
         match self {
             Decision::Joined { group, .. }
             | Decision::GroupOverflow { into: group, .. }
+            | Decision::EndForgotten { group, .. }
             | Decision::GroupOpened { group, .. }
             | Decision::GroupClosed { group, .. }
             | Decision::Wait { group, .. }
@@ -268,6 +278,9 @@ impl fmt::Display for Decision {
                 write!(f, "{alert} goes into {into} instead of {wanted}: the desk holds {groups_max} groups")
             }
             Decision::Untold { alert, why } => write!(f, "nobody hears of {alert}: {}", why.text()),
+            Decision::EndForgotten { alert, group, ended_max } => {
+                write!(f, "{group} forgets the end of {alert}: it is owed {ended_max} others")
+            }
             Decision::GroupOpened { group, receiver, since } => {
                 write!(f, "opened {group} for {receiver} since {since}")
             }
@@ -298,7 +311,11 @@ impl fmt::Display for Decision {
                 write!(f, "{group} #{sequence} arrived at {target}, attempt {attempt}, took {took}{late}")
             }
             Decision::Failed { group, target, sequence, attempt, reason, next_at } => {
-                write!(f, "{group} #{sequence} failed at {target}, attempt {attempt}: {reason}; next at {next_at}")
+                write!(f, "{group} #{sequence} failed at {target}, attempt {attempt}: {reason}")?;
+                match next_at {
+                    Some(next_at) => write!(f, "; next at {next_at}"),
+                    None => Ok(()),
+                }
             }
             Decision::Throttled { group, target, sequence, attempt, reason, until } => {
                 write!(

@@ -14,3 +14,4 @@ pub mod merge;
 pub mod packet;
 pub mod plan;
 pub mod shard;
+pub mod transcript;

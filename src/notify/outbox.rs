@@ -14,189 +14,21 @@
 //! - `O3` every notification pushed is delivered, superseded, given up, or still held: [`LaneCounts`] adds up
 //! - `O4` an attempt that has no receipt in time counts as failed, and its late receipt is still understood
 
+mod words;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
+pub use words::{
+    DeadLetter, DeadReason, IntegrationPolicy, LaneCounts, LaneHealth, LaneId, LastOutcome, OutboxEvent,
+    REASON_BYTES_MAX,
+};
 
-use crate::model::{Delivery, DeliveryId, Millis, Notification, Outcome, ThreadHandle, WallTime};
-use crate::notify::retry::{Jitter, RetryPolicy};
+use crate::model::{Delivery, DeliveryId, Millis, Notification, Outcome, WallTime};
+use crate::notify::retry::Jitter;
 
 /// Attempts without a receipt that a lane remembers. An older one's late receipt is reported as unknown.
 pub const OVERDUE_MAX: usize = 1_000;
-
-/// Bytes kept of what a receiver answered; longer reasons are cut at a character boundary and marked with `…`.
-pub const REASON_BYTES_MAX: usize = 512;
-
-/// How one integration of a receiver wants to be spoken to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IntegrationPolicy {
-    /// `slack`, `email`, `pagerduty`, `webhook`, `console`: how journals, counters and transcripts name it.
-    pub kind: Arc<str>,
-    /// Whether it hears of the end of alerts.
-    pub send_resolved: bool,
-    /// The least time between two attempts (Slack: a second a channel).
-    pub min_interval: Millis,
-    /// Integrations with the same `pace` share `min_interval` and the pause of a throttled one: several receivers
-    /// may post into one Slack channel. `None` is a pace of its own.
-    pub pace: Option<Arc<str>>,
-    /// Attempts under way at once. At least 1.
-    pub concurrency: usize,
-    /// An attempt that has no receipt after this counts as failed. Greater than zero, and longer than what `edge`
-    /// allows a request, so that it is a net and not the rule.
-    pub timeout: Millis,
-    pub retry: RetryPolicy,
-}
-
-impl IntegrationPolicy {
-    /// Sensible for anything but Slack, which wants a `min_interval` and a `pace`.
-    pub fn new(kind: impl Into<Arc<str>>) -> IntegrationPolicy {
-        IntegrationPolicy {
-            kind: kind.into(),
-            send_resolved: true,
-            min_interval: Millis::ZERO,
-            pace: None,
-            concurrency: 4,
-            timeout: Millis::from_secs(60),
-            retry: RetryPolicy::default(),
-        }
-    }
-}
-
-/// Index of a lane in its outbox, in the order in which they were added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LaneId(pub usize);
-
-/// A notification that was given up.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeadLetter {
-    pub at: WallTime,
-    pub receiver: Arc<str>,
-    pub integration: usize,
-    pub kind: Arc<str>,
-    pub notification: Arc<Notification>,
-    pub attempts: u32,
-    pub reason: DeadReason,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "dead")]
-pub enum DeadReason {
-    /// The receiver says the same request will be refused again.
-    Rejected { answer: Arc<str> },
-    /// `attempts_max` failures.
-    Attempts { last: Arc<str> },
-    /// The next attempt would come after `give_up_after`.
-    TooOld { last: Arc<str> },
-    /// The lane holds `queued` notifications, which is its bound.
-    LaneFull { queued: usize },
-}
-
-impl std::fmt::Display for DeadReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            DeadReason::Rejected { answer } => write!(f, "rejected: {answer}"),
-            DeadReason::Attempts { last } => write!(f, "too many failures, the last: {last}"),
-            DeadReason::TooOld { last } => write!(f, "tried for too long, the last failure: {last}"),
-            DeadReason::LaneFull { queued } => write!(f, "the lane is full with {queued} notifications"),
-        }
-    }
-}
-
-/// What the outbox did, for the desk to act on and to journal.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OutboxEvent {
-    /// An attempt starts. `thread` of the delivery is for the desk to fill in.
-    Started {
-        lane: LaneId,
-        delivery: Delivery,
-    },
-    /// `late`: the attempt had been counted as failed.
-    Delivered {
-        lane: LaneId,
-        notification: Arc<Notification>,
-        attempt: u32,
-        took: Millis,
-        thread: Option<ThreadHandle>,
-        late: bool,
-    },
-    /// An attempt failed; the next starts at `next_at` or later.
-    Failed {
-        lane: LaneId,
-        notification: Arc<Notification>,
-        attempt: u32,
-        reason: Arc<str>,
-        next_at: WallTime,
-    },
-    /// The receiver asked for a pause, which holds for the whole pace.
-    Throttled {
-        lane: LaneId,
-        notification: Arc<Notification>,
-        attempt: u32,
-        reason: Arc<str>,
-        until: WallTime,
-    },
-    /// `newer` took the place of `older`, of which `attempts` had been made.
-    Superseded {
-        lane: LaneId,
-        older: Arc<Notification>,
-        newer: Arc<Notification>,
-        attempts: u32,
-    },
-    Dead {
-        lane: LaneId,
-        letter: DeadLetter,
-    },
-    /// A receipt that changes nothing: of an attempt already settled, or of none that is known.
-    Unneeded {
-        lane: Option<LaneId>,
-        id: DeliveryId,
-        outcome: &'static str,
-    },
-}
-
-/// What a lane did so far. `pushed = delivered + superseded + dead + held` (`O3`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LaneCounts {
-    pub pushed: u64,
-    pub delivered: u64,
-    pub superseded: u64,
-    pub dead: u64,
-    /// Attempts, and how they failed.
-    pub attempts: u64,
-    pub failed: u64,
-    pub throttled: u64,
-    pub rejected: u64,
-    pub timed_out: u64,
-    /// Receipts that came after their attempt had been counted as timed out.
-    pub late: u64,
-}
-
-/// How the last attempt with a receipt (or without one in time) went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LastOutcome {
-    Delivered,
-    Failed,
-    Throttled,
-    Rejected,
-    TimedOut,
-}
-
-/// A lane as the page shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LaneHealth {
-    pub receiver: Arc<str>,
-    pub integration: usize,
-    pub kind: Arc<str>,
-    pub in_flight: usize,
-    /// Notifications waiting for their first or next attempt.
-    pub queued: usize,
-    pub last: Option<(WallTime, LastOutcome)>,
-    pub last_error: Option<(WallTime, Arc<str>)>,
-    pub throttled_until: Option<WallTime>,
-    pub counts: LaneCounts,
-}
 
 /// When an attempt may start, and who was first.
 type Place = (WallTime, u64);
@@ -218,6 +50,8 @@ impl Letter {
 #[derive(Clone, Debug)]
 struct Flight {
     letter: Letter,
+    /// Where it waited.
+    place: Place,
     started: WallTime,
     deadline: WallTime,
     newer: Option<Arc<Notification>>,
@@ -414,6 +248,11 @@ impl Outbox {
         })
     }
 
+    /// How many more notifications of groups that have none in the lane it takes.
+    pub fn room(&self, lane: LaneId) -> usize {
+        self.lane_queue_max.saturating_sub(self.lanes[lane.0].ready.len())
+    }
+
     /// Notifications held in a lane: waiting, or under way and not known to have arrived (`O3`).
     pub fn held(&self, lane: LaneId) -> usize {
         let of = |slot: &Slot| match &slot.state {
@@ -443,7 +282,7 @@ impl Outbox {
 
     fn attempt(&mut self, now: WallTime, id: LaneId, events: &mut Vec<OutboxEvent>) {
         let lane = &mut self.lanes[id.0];
-        let (_, key) = lane.ready.pop_first().expect("a lane that may start has something ready");
+        let (place, key) = lane.ready.pop_first().expect("a lane that may start has something ready");
         let slot = lane.slots.get_mut(&key).expect("what is ready has a slot");
         let State::Waiting { letter, .. } = &slot.state else { unreachable!("what is ready is waiting") };
         let mut letter = letter.clone();
@@ -458,7 +297,7 @@ impl Outbox {
         };
         self.next_id += 1;
         let deadline = now + lane.policy.timeout;
-        let flight = Flight { letter, started: now, deadline, newer: None, arrived: false };
+        let flight = Flight { letter, place, started: now, deadline, newer: None, arrived: false };
         slot.state = State::InFlight(flight);
         lane.in_flight.insert(delivery.id, key);
         lane.counts.attempts += 1;
@@ -507,7 +346,8 @@ impl Outbox {
                         late: false,
                     });
                 }
-                lane.go_on(Slot { streak: 0, ..slot }, flight.newer, now);
+                let place = (now, slot.ticket);
+                lane.go_on(Slot { streak: 0, ..slot }, flight.newer, place);
             }
             Outcome::Retry { after, throttled, reason } => {
                 let reason = bounded(reason);
@@ -529,7 +369,8 @@ impl Outbox {
                 if !flight.arrived {
                     lane.bury(id, now, flight.letter, DeadReason::Rejected { answer }, events);
                 }
-                lane.go_on(slot, flight.newer, now);
+                let place = (now, slot.ticket);
+                lane.go_on(slot, flight.newer, place);
             }
         }
     }
@@ -561,31 +402,34 @@ impl Outbox {
                 *until
             }
         };
-        // A paused lane starts nothing anyway: who was throttled stays in front.
-        let ready_at = match failure {
-            Failure::Error(_) => {
-                flight.letter.failures += 1;
-                events.push(OutboxEvent::Failed { lane: id, notification, attempt, reason: reason.clone(), next_at });
-                next_at
-            }
-            Failure::Throttled(_) => {
-                let reason = reason.clone();
-                events.push(OutboxEvent::Throttled { lane: id, notification, attempt, reason, until: next_at });
-                now
-            }
+        // A paused lane starts nothing anyway, so who was throttled keeps its place.
+        let (place, throttled) = match failure {
+            Failure::Error(_) => ((next_at, slot.ticket), false),
+            Failure::Throttled(_) => (flight.place, true),
         };
+        flight.letter.failures += u32::from(!throttled);
         let tried_for = next_at.since(flight.letter.first_attempt.unwrap_or(now));
-        if flight.arrived {
-            lane.go_on(slot, flight.newer, ready_at);
-        } else if let Some(newer) = flight.newer {
-            lane.superseded(id, flight.letter, newer.clone(), events);
-            lane.go_on(slot, Some(newer), ready_at);
-        } else if flight.letter.failures >= policy.attempts_max {
-            lane.bury(id, now, flight.letter, DeadReason::Attempts { last: reason }, events);
-        } else if tried_for > policy.give_up_after {
-            lane.bury(id, now, flight.letter, DeadReason::TooOld { last: reason }, events);
-        } else {
-            lane.wait(slot, flight.letter, ready_at);
+        let dead = match &flight {
+            Flight { arrived: true, .. } | Flight { newer: Some(_), .. } => None,
+            _ if flight.letter.failures >= policy.attempts_max => Some(DeadReason::Attempts { last: reason.clone() }),
+            _ if tried_for > policy.give_up_after => Some(DeadReason::TooOld { last: reason.clone() }),
+            _ => None,
+        };
+        events.push(match throttled {
+            true => OutboxEvent::Throttled { lane: id, notification, attempt, reason, until: next_at },
+            false => {
+                let goes_on = dead.is_none() && !flight.arrived;
+                OutboxEvent::Failed { lane: id, notification, attempt, reason, next_at: goes_on.then_some(next_at) }
+            }
+        });
+        match (dead, flight.newer) {
+            (Some(reason), _) => lane.bury(id, now, flight.letter, reason, events),
+            (None, newer) if flight.arrived => lane.go_on(slot, newer, place),
+            (None, Some(newer)) => {
+                lane.superseded(id, flight.letter, newer.clone(), events);
+                lane.go_on(slot, Some(newer), place);
+            }
+            (None, None) => lane.wait(slot, flight.letter, place),
         }
     }
 
@@ -677,18 +521,17 @@ impl Lane {
     }
 
     /// Puts a slot back to wait.
-    fn wait(&mut self, mut slot: Slot, letter: Letter, at: WallTime) {
-        let place = (at, slot.ticket);
+    fn wait(&mut self, mut slot: Slot, letter: Letter, place: Place) {
         let key = letter.notification.group_key.clone();
         self.ready.insert(place, key.clone());
         slot.state = State::Waiting { letter, place };
         self.slots.insert(key, slot);
     }
 
-    /// The slot's next notification, if there is one, may start `at`.
-    fn go_on(&mut self, slot: Slot, newer: Option<Arc<Notification>>, at: WallTime) {
+    /// The slot's next notification, if there is one, waits at `place`.
+    fn go_on(&mut self, slot: Slot, newer: Option<Arc<Notification>>, place: Place) {
         if let Some(newer) = newer {
-            self.wait(slot, Letter::new(newer), at);
+            self.wait(slot, Letter::new(newer), place);
         }
     }
 

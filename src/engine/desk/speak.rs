@@ -41,7 +41,7 @@ impl Desk {
             match entry.group.judge(leg, manner, self.now) {
                 Flush::Wait(_) => continue,
                 Flush::Skip(why) => {
-                    entry.group.skipped(leg, why, self.now);
+                    entry.group.skipped(leg, why);
                     let target = self.lanes[lane.0].target.clone();
                     self.enter(Decision::Skip { group: key.clone(), target, why }, out);
                 }
@@ -170,13 +170,16 @@ impl Desk {
             }
             self.reschedule(&key, out);
         }
-        let owed = std::mem::take(&mut self.lanes[lane.0].owed);
+        // No more than the lane takes: the others stay owed, for the next delivery or their own timer.
+        let room = self.outbox.room(lane);
+        let owed: Vec<Arc<str>> = self.lanes[lane.0].owed.iter().take(room).cloned().collect();
         if owed.is_empty() {
             return;
         }
         let target = self.lanes[lane.0].target.clone();
         self.enter(Decision::ReceiverBack { target, groups: owed.len() }, out);
         for key in owed {
+            self.lanes[lane.0].owed.remove(&key);
             if let Some(entry) = self.groups.get_mut(&key) {
                 entry.group.receiver_back(integration, self.now);
             }
