@@ -112,7 +112,10 @@ pub fn summary(alert: &AlertView) -> String {
     let written = written.or_else(|| annotation(alert, "description").and_then(|text| text.lines().next()));
     match written {
         Some(text) => line(text).into_owned(),
-        None => reasons(alert).into_iter().next().unwrap_or_else(|| line(&alert.evidence.condition).into_owned()),
+        None => match reasons(alert).first() {
+            Some(reason) => reason.to_string(),
+            None => line(&alert.evidence.condition).into_owned(),
+        },
     }
 }
 
@@ -125,8 +128,8 @@ pub fn description(alert: &AlertView) -> Option<String> {
 
 /// `service=checkout, endpoint=/pay`: the labels that tell this alert from others.
 pub fn place(labels: &Labels) -> String {
-    let pairs = labels.iter().filter(|(name, _)| !matches!(*name, "alertname" | "severity"));
-    pairs.map(|(name, value)| pair(name, value)).collect::<Vec<_>>().join(", ")
+    let told = |(name, value): &(&str, &str)| !matches!(*name, "alertname" | "severity") && !value.trim().is_empty();
+    labels.iter().filter(told).map(|(name, value)| pair(name, value)).collect::<Vec<_>>().join(", ")
 }
 
 fn pair(name: &str, value: &str) -> String {
@@ -152,17 +155,29 @@ pub fn threshold(alert: &AlertView) -> Option<String> {
     Some(format!("{} {}", operator(&comparison.text).unwrap_or("against"), number(limit)))
 }
 
-/// Why it fires: each comparison with the numbers it compared, those that hold first.
+/// One comparison of the condition and the numbers it compared.
 ///
 /// `p99 > 800: 1,240` where the threshold is written down, `total > 3 * before: 912 against 300` where it is worked out.
-pub fn reasons(alert: &AlertView) -> Vec<String> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub condition: String,
+    pub found: String,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.condition, self.found)
+    }
+}
+
+/// Why it fires: each comparison, those that hold first.
+pub fn reasons(alert: &AlertView) -> Vec<Reason> {
     let (holding, others): (Vec<&Comparison>, Vec<&Comparison>) =
         alert.evidence.comparisons.iter().partition(|c| c.holds == Some(true));
     holding.into_iter().chain(others).map(reason).collect()
 }
 
-fn reason(comparison: &Comparison) -> String {
-    let text = line(&comparison.text);
+fn reason(comparison: &Comparison) -> Reason {
     let found = comparison.left.map_or_else(|| "no value".to_owned(), number);
     let limit = operator(&comparison.text).and_then(|op| comparison.text.split_once(op)).map(|(_, right)| right.trim());
     let written_down = limit.is_some_and(|limit| limit.parse::<f64>().ok() == comparison.right);
@@ -171,7 +186,7 @@ fn reason(comparison: &Comparison) -> String {
         _ => String::new(),
     };
     let held = if comparison.holds == Some(false) { " (does not hold)" } else { "" };
-    format!("{text}: {found}{against}{held}")
+    Reason { condition: line(&comparison.text).into_owned(), found: format!("{found}{against}{held}") }
 }
 
 fn operator(text: &str) -> Option<&'static str> {
@@ -259,7 +274,22 @@ pub fn since(alert: &AlertView, at: WallTime) -> String {
     }
 }
 
-/// One alert in one line: `CheckoutSlow service=checkout: p99 is 1.24s`.
+/// All alerts, the worst first and resolved ones last; as the desk ordered them where they are equally bad.
+pub fn worst_first(notification: &Notification) -> Vec<&AlertView> {
+    let mut alerts: Vec<&AlertView> = notification.alerts.iter().collect();
+    alerts.sort_by_key(|alert| std::cmp::Reverse(Tone::of(alert)));
+    alerts
+}
+
+/// One alert on its own: `CheckoutSlow: p99 is 1.24s (service=checkout)`. What and how bad come first, since a phone shows
+/// little more.
+pub fn announcement(alert: &AlertView) -> String {
+    let place = place(&alert.labels);
+    let place = if place.is_empty() { place } else { format!(" ({place})") };
+    format!("{}: {}{place}", name(alert), summary(alert))
+}
+
+/// One alert of a list: `CheckoutSlow service=checkout: p99 is 1.24s`. Neighbours differ in place, so that comes first.
 pub fn one_line(alert: &AlertView) -> String {
     let place = place(&alert.labels);
     let space = if place.is_empty() { "" } else { " " };
@@ -426,8 +456,9 @@ mod tests {
 
     #[test]
     fn a_comparison_shows_what_was_found_and_the_limit_only_where_it_is_worked_out() {
-        let compare =
-            |text: &str, left, right, holds| reason(&Comparison { text: text.to_owned(), left, right, holds });
+        let compare = |text: &str, left, right, holds| {
+            reason(&Comparison { text: text.to_owned(), left, right, holds }).to_string()
+        };
         check(compare("p99 > 800", Some(1_240.0), Some(800.0), Some(true)), "p99 > 800: 1,240");
         check(
             compare("total >= 3 * before", Some(912.0), Some(300.0), Some(true)),
