@@ -65,8 +65,8 @@ fn detailed(out: &mut String, paint: &Paint, notification: &Notification, alert:
         let shown = top.into_iter().map(|(value, count)| format!("{value} ({count})"));
         row(out, paint, &format!("top {name}"), &shown.collect::<Vec<_>>().join(", "));
     }
-    for exemplar in &alert.evidence.exemplars {
-        row(out, paint, "event", &present::example(exemplar));
+    for example in present::examples(alert) {
+        row(out, paint, "event", &example);
     }
     for link in present::links(alert, &notification.external_url) {
         row(out, paint, &link.label.to_lowercase(), &link.url);

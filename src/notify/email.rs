@@ -173,7 +173,7 @@ impl Entry {
             reasons: if firing { present::reasons(alert) } else { Vec::new() },
             values: present::values(alert),
             contributors: if firing { present::contributors(alert) } else { Vec::new() },
-            examples: if firing { alert.evidence.exemplars.iter().map(present::example).collect() } else { Vec::new() },
+            examples: if firing { present::examples(alert) } else { Vec::new() },
             links: present::links(alert, &notification.external_url),
             rule: present::rule_place(alert),
             window: alert.evidence.window.to_string(),

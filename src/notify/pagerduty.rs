@@ -227,7 +227,7 @@ fn alert_details(all: &mut Details, notification: &Notification, alert: &AlertVi
         }
     }
     if level == Level::Full {
-        all.list("examples", alert.evidence.exemplars.iter().map(present::example));
+        all.list("examples", present::examples(alert));
     }
     if whole {
         let labels = alert.labels.iter();

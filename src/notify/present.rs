@@ -11,11 +11,22 @@ use std::borrow::Cow;
 
 use crate::model::delivery::{AlertStatus, AlertView, Notification};
 use crate::model::labels::Labels;
-use crate::model::signal::{Comparison, Exemplar};
+use crate::model::signal::{Comparison, EXEMPLARS_MAX, Exemplar};
 use crate::model::time::{EventTime, Millis, WallTime};
 
-/// Values of one `topk` that are shown.
+/// Values of one `topk` that are shown, and lists of them.
 pub const CONTRIBUTORS_SHOWN_MAX: usize = 5;
+pub const TOP_LISTS_SHOWN_MAX: usize = 8;
+
+/// Comparisons and `let` values that are shown.
+pub const REASONS_SHOWN_MAX: usize = 16;
+pub const VALUES_SHOWN_MAX: usize = 40;
+
+/// Characters of a name, a value or a comparison from an alert's evidence that are shown.
+const WORDS_SHOWN_MAX: usize = 300;
+
+/// Characters of a rendered annotation that are shown anywhere. A template can write any amount.
+pub const ANNOTATION_SHOWN_MAX: usize = 4_000;
 
 /// Stands where text was cut.
 pub const CUT_MARK: char = '…';
@@ -101,20 +112,21 @@ pub fn severity(alert: &AlertView) -> Option<&str> {
     alert.labels.get("severity")
 }
 
-fn annotation<'a>(alert: &'a AlertView, wanted: &str) -> Option<&'a str> {
+fn annotation<'a>(alert: &'a AlertView, wanted: &str) -> Option<Cow<'a, str>> {
     let found = alert.annotations.iter().find(|(name, _)| **name == *wanted);
-    found.map(|(_, text)| text.trim()).filter(|text| !text.is_empty())
+    let text = found.map(|(_, text)| text.trim()).filter(|text| !text.is_empty())?;
+    Some(cut(text, ANNOTATION_SHOWN_MAX))
 }
 
 /// One line on what is wrong: the rule's own words, or the numbers where it has none.
 pub fn summary(alert: &AlertView) -> String {
     let written = ["summary", "title", "message"].iter().find_map(|name| annotation(alert, name));
-    let written = written.or_else(|| annotation(alert, "description").and_then(|text| text.lines().next()));
-    match written {
-        Some(text) => line(text).into_owned(),
+    let first_line = || annotation(alert, "description").map(|text| text.lines().next().unwrap_or_default().to_owned());
+    match written.or_else(|| first_line().map(Cow::Owned)) {
+        Some(text) => line(&text).into_owned(),
         None => match reasons(alert).first() {
             Some(reason) => reason.to_string(),
-            None => line(&alert.evidence.condition).into_owned(),
+            None => words(&alert.evidence.condition),
         },
     }
 }
@@ -122,7 +134,7 @@ pub fn summary(alert: &AlertView) -> String {
 /// The longer text, where there is one besides the summary.
 pub fn description(alert: &AlertView) -> Option<String> {
     let text = annotation(alert, "description")?;
-    let text = lines(text).into_owned();
+    let text = lines(&text).into_owned();
     (text != summary(alert)).then_some(text)
 }
 
@@ -174,7 +186,7 @@ impl std::fmt::Display for Reason {
 pub fn reasons(alert: &AlertView) -> Vec<Reason> {
     let (holding, others): (Vec<&Comparison>, Vec<&Comparison>) =
         alert.evidence.comparisons.iter().partition(|c| c.holds == Some(true));
-    holding.into_iter().chain(others).map(reason).collect()
+    holding.into_iter().chain(others).take(REASONS_SHOWN_MAX).map(reason).collect()
 }
 
 fn reason(comparison: &Comparison) -> Reason {
@@ -186,7 +198,7 @@ fn reason(comparison: &Comparison) -> Reason {
         _ => String::new(),
     };
     let held = if comparison.holds == Some(false) { " (does not hold)" } else { "" };
-    Reason { condition: line(&comparison.text).into_owned(), found: format!("{found}{against}{held}") }
+    Reason { condition: words(&comparison.text), found: format!("{found}{against}{held}") }
 }
 
 fn operator(text: &str) -> Option<&'static str> {
@@ -197,33 +209,39 @@ fn operator(text: &str) -> Option<&'static str> {
 
 /// Every `let` of the rule with its value; `–` where its window had no samples.
 pub fn values(alert: &AlertView) -> Vec<(String, String)> {
-    let all = alert.evidence.values.iter();
-    all.map(|(name, value)| (line(name).into_owned(), value.map_or_else(|| "–".to_owned(), number))).collect()
+    let all = alert.evidence.values.iter().take(VALUES_SHOWN_MAX);
+    all.map(|(name, value)| (words(name), value.map_or_else(|| "–".to_owned(), number))).collect()
 }
 
 /// The top contributors, one entry for each `topk`: its name, and its values with their counts.
 pub fn contributors(alert: &AlertView) -> Vec<(String, Vec<(String, String)>)> {
     let mut all: Vec<(String, Vec<(String, String)>)> = Vec::new();
     for contributor in &alert.evidence.contributors {
-        let name = line(&contributor.name);
+        let name = words(&contributor.name);
         let at = all.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-            all.push((name.into_owned(), Vec::new()));
+            all.push((name, Vec::new()));
             all.len() - 1
         });
         if all[at].1.len() < CONTRIBUTORS_SHOWN_MAX {
-            all[at].1.push((line(&contributor.value).into_owned(), group_digits(contributor.count)));
+            all[at].1.push((words(&contributor.value), group_digits(contributor.count)));
         }
     }
+    all.truncate(TOP_LISTS_SHOWN_MAX);
     all
 }
 
+/// Events that breached, as [`example`] words them.
+pub fn examples(alert: &AlertView) -> Vec<String> {
+    alert.evidence.exemplars.iter().take(EXEMPLARS_MAX).map(example).collect()
+}
+
 /// `shop.requests/3@1042 02:41:10 trace 4bf92f35`, or the raw line in place of the trace.
-pub fn example(exemplar: &Exemplar) -> String {
+fn example(exemplar: &Exemplar) -> String {
     let what = match (&exemplar.id, &exemplar.text) {
-        (Some(id), Some(text)) => format!("{} {}", line(id), line(text)),
-        (Some(id), None) => line(id).into_owned(),
-        (None, Some(text)) => line(text).into_owned(),
-        (None, None) => line(&exemplar.position.to_string()).into_owned(),
+        (Some(id), Some(text)) => format!("{} {}", words(id), words(text)),
+        (Some(id), None) => words(id),
+        (None, Some(text)) => words(text),
+        (None, None) => words(&exemplar.position.to_string()),
     };
     format!("{} {what}", clock(exemplar.at))
 }
@@ -379,6 +397,11 @@ fn is_odd(c: char) -> bool {
         || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// As [`line()`], and no longer than anybody reads.
+fn words(text: &str) -> String {
+    line(&cut(text, WORDS_SHOWN_MAX)).into_owned()
+}
+
 /// `text` on one line, without odd characters (`P2`).
 pub fn line(text: &str) -> Cow<'_, str> {
     match text.contains(is_odd) {
@@ -387,7 +410,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// As [`line`], but line breaks stay.
+/// As [`line()`], but line breaks stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     match text.contains(|c| is_odd(c) && c != '\n') {
         true => Cow::Owned(
@@ -400,20 +423,20 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 /// At most `max` characters; a longer text ends in [`CUT_MARK`]. Counts UTF-16 units, the largest count a receiver
 /// that says "characters" may mean.
 pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
-    if width(text) <= max {
-        return Cow::Borrowed(text);
-    }
     let room = max.saturating_sub(CUT_MARK.len_utf16());
     let mut used = 0;
-    let end = text.char_indices().find(|(_, c)| {
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
         used += c.len_utf16();
-        used > room
-    });
-    let mut short = text[..end.map_or(text.len(), |(at, _)| at)].to_owned();
-    if max > 0 {
-        short.push(CUT_MARK);
+        if used <= room {
+            end = at + c.len_utf8();
+        }
+        if used > max {
+            let mark = if max > 0 { CUT_MARK.to_string() } else { String::new() };
+            return Cow::Owned(format!("{}{mark}", &text[..end]));
+        }
     }
-    Cow::Owned(short)
+    Cow::Borrowed(text)
 }
 
 /// Length as [`cut`] counts it.

@@ -288,8 +288,7 @@ fn why(alert: &AlertView, detail: Detail) -> String {
             let words = top.iter().map(|(value, count)| format!("{} {count}", code(value, 60)));
             parts.push(format!("Top {}: {}", escape(name, 40), words.collect::<Vec<_>>().join(" · ")));
         }
-        let examples = alert.evidence.exemplars.iter().take(3);
-        parts.extend(examples.map(|exemplar| code(&present::example(exemplar), 180)));
+        parts.extend(present::examples(alert).iter().take(3).map(|example| code(example, 180)));
     }
     parts.join("\n")
 }

@@ -22,6 +22,7 @@
 //!
 //! A consumer that refuses unknown fields gets the plain format with `evidence: false`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -38,6 +39,9 @@ use crate::notify::secret::Secret;
 /// then with fewer alerts, counted in `truncatedAlerts`.
 pub const BODY_BYTES_MAX: usize = 1_000_000;
 
+/// Characters of one annotation; a longer one ends in `…`.
+pub const ANNOTATION_MAX: usize = 16_000;
+
 /// Go's zero time, which Alertmanager writes for an alert that has not ended.
 const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 
@@ -49,7 +53,7 @@ struct Message<'a> {
     alerts: Vec<Alert<'a>>,
     group_labels: &'a Labels,
     common_labels: Labels,
-    common_annotations: BTreeMap<&'a str, &'a str>,
+    common_annotations: BTreeMap<&'a str, Cow<'a, str>>,
     #[serde(rename = "externalURL")]
     external_url: &'a str,
     version: &'static str,
@@ -62,7 +66,7 @@ struct Message<'a> {
 struct Alert<'a> {
     status: &'static str,
     labels: &'a Labels,
-    annotations: BTreeMap<&'a str, &'a str>,
+    annotations: BTreeMap<&'a str, Cow<'a, str>>,
     starts_at: String,
     ends_at: String,
     #[serde(rename = "generatorURL")]
@@ -229,8 +233,8 @@ const fn status(status: AlertStatus) -> &'static str {
     }
 }
 
-fn annotations(alert: &AlertView) -> BTreeMap<&str, &str> {
-    alert.annotations.iter().map(|(name, text)| (&**name, text.as_str())).collect()
+fn annotations(alert: &AlertView) -> BTreeMap<&str, Cow<'_, str>> {
+    alert.annotations.iter().map(|(name, text)| (&**name, present::cut(text, ANNOTATION_MAX))).collect()
 }
 
 fn common(alerts: &[AlertView]) -> Labels {
@@ -238,7 +242,7 @@ fn common(alerts: &[AlertView]) -> Labels {
     Labels::from_pairs(first.labels.iter().filter(|(n, v)| alerts.iter().all(|alert| alert.labels.get(n) == Some(v))))
 }
 
-fn common_annotations(alerts: &[AlertView]) -> BTreeMap<&str, &str> {
+fn common_annotations(alerts: &[AlertView]) -> BTreeMap<&str, Cow<'_, str>> {
     let Some(first) = alerts.first() else { return BTreeMap::new() };
     let mut shared = annotations(first);
     for alert in alerts {
