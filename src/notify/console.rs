@@ -28,10 +28,11 @@ pub fn text(config: &ConsoleConfig, notification: &Notification) -> String {
             paint.dim(&format!("{at} → {}", notification.receiver))
         ),
     );
-    for alert in notification.alerts.iter().take(DETAILED_MAX) {
+    let alerts = present::worst_first(notification);
+    for alert in alerts.iter().take(DETAILED_MAX) {
         detailed(&mut out, &paint, notification, alert);
     }
-    for alert in notification.alerts.iter().skip(DETAILED_MAX).take(DETAILED_MAX) {
+    for alert in alerts.iter().skip(DETAILED_MAX).take(DETAILED_MAX) {
         push(&mut out, &format!("  {} {}", paint.dot(Tone::of(alert)), cut(&present::one_line(alert), LINE_MAX)));
     }
     let hidden = notification.alerts.len().saturating_sub(2 * DETAILED_MAX) + notification.truncated;
@@ -57,15 +58,15 @@ fn detailed(out: &mut String, paint: &Paint, notification: &Notification, alert:
         return;
     }
     let reasons = present::reasons(alert);
-    row(out, paint, "why", &reasons.join("; "));
+    row(out, paint, "why", &reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     let values = present::values(alert).into_iter().map(|(name, value)| format!("{name} {value}"));
     row(out, paint, "values", &values.collect::<Vec<_>>().join(", "));
     for (name, top) in present::contributors(alert) {
         let shown = top.into_iter().map(|(value, count)| format!("{value} ({count})"));
         row(out, paint, &format!("top {name}"), &shown.collect::<Vec<_>>().join(", "));
     }
-    for exemplar in &alert.evidence.exemplars {
-        row(out, paint, "event", &present::example(exemplar));
+    for example in present::examples(alert) {
+        row(out, paint, "event", &example);
     }
     for link in present::links(alert, &notification.external_url) {
         row(out, paint, &link.label.to_lowercase(), &link.url);

@@ -99,7 +99,7 @@ impl Conversation {
         let request = match &integration.kind {
             Kind::Slack(config) => match &config.target {
                 SlackTarget::Webhook { url } => {
-                    let message = self.slack_message(config, self.attempt);
+                    let message = self.slack_message(config);
                     Request::Post(slack::to_webhook(config, url, &message))
                 }
                 SlackTarget::Bot { .. } => return self.begin_slack(config),
@@ -116,7 +116,8 @@ impl Conversation {
         let root = self.memory.as_ref().and_then(|memory| memory.root.clone());
         match root {
             Some(root) => {
-                let message = self.slack_message(config, 1);
+                // Nobody is notified of a changed message: no call for people, and a repeat does no harm.
+                let message = slack::message(config, &self.notification, &News::none(), 1);
                 self.state = State::SlackUpdating;
                 Step::Ask(Request::Post(slack::to_update(config, &root, &message, &self.notification)))
             }
@@ -125,14 +126,14 @@ impl Conversation {
     }
 
     fn post(&mut self, config: &SlackConfig<Secret>) -> Step {
-        let message = self.slack_message(config, self.attempt);
+        let message = self.slack_message(config);
         self.state = State::SlackPosting;
         Step::Ask(Request::Post(slack::to_post(config, &message, &self.notification)))
     }
 
-    fn slack_message(&self, config: &SlackConfig<Secret>, attempt: u32) -> slack::Message {
+    fn slack_message(&self, config: &SlackConfig<Secret>) -> slack::Message {
         let news = News::since(self.memory.as_ref(), &self.notification);
-        slack::message(config, &self.notification, &news, attempt)
+        slack::message(config, &self.notification, &news, self.attempt)
     }
 
     fn judge(&self, answer: Answer) -> Outcome {

@@ -10,7 +10,7 @@ use askama::Template;
 
 use crate::model::delivery::{AlertStatus, AlertView, Notification};
 use crate::notify::config::EmailConfig;
-use crate::notify::present::{self, CUT_MARK, Link, Tone, cut};
+use crate::notify::present::{self, CUT_MARK, Link, Reason, Tone, cut};
 use crate::notify::request::Mail;
 
 /// Characters of a subject; header folding breaks longer ones anyway.
@@ -116,7 +116,7 @@ struct Entry {
     measured: Option<String>,
     threshold: Option<String>,
     labels: Vec<(String, String)>,
-    reasons: Vec<String>,
+    reasons: Vec<Reason>,
     values: Vec<(String, String)>,
     contributors: Vec<(String, Vec<(String, String)>)>,
     examples: Vec<String>,
@@ -127,15 +127,16 @@ struct Entry {
 
 impl Page {
     fn of(notification: &Notification) -> Page {
-        let listed = notification.alerts.iter().skip(DETAILED_MAX).take(LISTED_MAX);
+        let alerts = present::worst_first(notification);
+        let listed = alerts.iter().skip(DETAILED_MAX).take(LISTED_MAX);
         Page {
             tag: present::status_tag(notification),
             subject: present::subject(notification),
             colour: Tone::worst(notification).colour(),
             receiver: present::line(&notification.receiver).into_owned(),
             at: present::moment(crate::model::time::EventTime(notification.at.0)),
-            alerts: notification.alerts.iter().take(DETAILED_MAX).map(|alert| Entry::of(notification, alert)).collect(),
-            listed: listed.map(Line::of).collect(),
+            alerts: alerts.iter().take(DETAILED_MAX).map(|alert| Entry::of(notification, alert)).collect(),
+            listed: listed.map(|alert| Line::of(alert)).collect(),
             hidden: notification.alerts.len().saturating_sub(DETAILED_MAX + LISTED_MAX) + notification.truncated,
             page: present::web_address(&notification.external_url),
         }
@@ -171,8 +172,8 @@ impl Entry {
                 .collect(),
             reasons: if firing { present::reasons(alert) } else { Vec::new() },
             values: present::values(alert),
-            contributors: present::contributors(alert),
-            examples: alert.evidence.exemplars.iter().map(present::example).collect(),
+            contributors: if firing { present::contributors(alert) } else { Vec::new() },
+            examples: if firing { present::examples(alert) } else { Vec::new() },
             links: present::links(alert, &notification.external_url),
             rule: present::rule_place(alert),
             window: alert.evidence.window.to_string(),

@@ -274,3 +274,253 @@ pub fn smtp(answer: &SmtpAnswer) -> Outcome {
 fn reply_text(reply: &SmtpReply) -> String {
     format!("SMTP {}{}", reply.code, quoted(&reply.text))
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// One line for an outcome, as the tables below show it.
+    fn shown(outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Delivered { .. } => "delivered".to_owned(),
+            Outcome::Rejected { reason } => format!("REJECTED {reason}"),
+            Outcome::Retry { after, throttled, reason } => {
+                let after = after.map_or_else(|| "when we like".to_owned(), |wait| format!("after {wait}"));
+                let throttled = if *throttled { ", throttled" } else { "" };
+                format!("retry {after}{throttled}: {reason}")
+            }
+        }
+    }
+
+    fn answer(status: u16, retry_after: &str, body: &str) -> HttpAnswer {
+        let retry_after = (!retry_after.is_empty()).then(|| retry_after.to_owned());
+        HttpAnswer { status, retry_after, body: body.to_owned() }
+    }
+
+    fn check(cases: &[(u16, &str, &str)], judge: impl Fn(&HttpAnswer) -> Outcome, expect: &Expect) {
+        let mut table = String::new();
+        for (status, after, body) in cases {
+            let outcome = shown(&judge(&answer(*status, after, body)));
+            let body = body.replace('\n', "\\n");
+            table.push_str(&format!("{status} {body:<40} {outcome}\n"));
+        }
+        expect.assert_eq(&table);
+    }
+
+    /// Wed, 21 Oct 2015 07:28:00 GMT
+    const NOW: WallTime = WallTime(1_445_412_480_000);
+
+    #[test]
+    fn http_by_status() {
+        let cases = [
+            (200, "", "fine"),
+            (204, "", ""),
+            (302, "", ""),
+            (400, "", "bad \n template"),
+            (401, "", ""),
+            (404, "", ""),
+            (408, "", ""),
+            (413, "", "too large"),
+            (429, "7", ""),
+            (429, "Wed, 21 Oct 2015 07:28:30 GMT", ""),
+            (429, "Wed, 21 Oct 2015 07:00:00 GMT", ""),
+            (429, "99999999999999999999", ""),
+            (429, "999999", ""),
+            (429, "soon", ""),
+            (500, "", "oops"),
+            (503, "3", ""),
+            (503, "", ""),
+        ];
+        check(
+            &cases,
+            |answer| http(answer, NOW),
+            &expect![[r#"
+                200 fine                                     delivered
+                204                                          delivered
+                302                                          REJECTED HTTP 302: redirects are not followed; configure the final address
+                400 bad \n template                          REJECTED HTTP 400: bad   template
+                401                                          REJECTED HTTP 401; check the credentials
+                404                                          REJECTED HTTP 404
+                408                                          retry when we like: HTTP 408
+                413 too large                                REJECTED HTTP 413: too large
+                429                                          retry after 7s, throttled: HTTP 429
+                429                                          retry after 30s, throttled: HTTP 429
+                429                                          retry after 0s, throttled: HTTP 429
+                429                                          retry when we like, throttled: HTTP 429
+                429                                          retry after 1h, throttled: HTTP 429
+                429                                          retry when we like, throttled: HTTP 429
+                500 oops                                     retry when we like: HTTP 500: oops
+                503                                          retry after 3s, throttled: HTTP 503
+                503                                          retry when we like: HTTP 503
+            "#]],
+        );
+    }
+
+    #[test]
+    fn slack_webhooks_by_status_and_word() {
+        let cases = [
+            (200, "", "ok"),
+            (400, "", "invalid_payload"),
+            (403, "", "action_prohibited"),
+            (403, "", "invalid_token"),
+            (404, "", "no_service"),
+            (404, "", "channel_not_found"),
+            (410, "", "channel_is_archived"),
+            (429, "1", "rate_limited"),
+            (500, "", "rollup_error"),
+            (503, "", "<html>busy</html>"),
+            (200, "", "something new"),
+        ];
+        check(
+            &cases,
+            |answer| slack_webhook(answer, NOW),
+            &expect![[r#"
+            200 ok                                       delivered
+            400 invalid_payload                          REJECTED Slack: HTTP 400: invalid_payload (Slack does not understand the message)
+            403 action_prohibited                        REJECTED Slack: HTTP 403: action_prohibited (a workspace setting forbids the webhook to post)
+            403 invalid_token                            REJECTED Slack: HTTP 403: invalid_token (check the webhook's address)
+            404 no_service                               REJECTED Slack: HTTP 404: no_service (the webhook was removed or disabled)
+            404 channel_not_found                        REJECTED Slack: HTTP 404: channel_not_found (no such channel, or a private one the app was not invited to)
+            410 channel_is_archived                      REJECTED Slack: HTTP 410: channel_is_archived (the channel is archived)
+            429 rate_limited                             retry after 1s, throttled: Slack: rate limited
+            500 rollup_error                             retry when we like: HTTP 500: rollup_error
+            503 <html>busy</html>                        retry when we like: HTTP 503: <html>busy</html>
+            200 something new                            retry when we like: Slack: something new
+        "#]],
+        );
+    }
+
+    #[test]
+    fn slack_methods_by_error() {
+        let cases = [
+            (200, "", r#"{"ok":true,"channel":"C1","ts":"1.2"}"#),
+            (200, "", r#"{"ok":true}"#),
+            (200, "", r#"{"ok":false,"error":"message_not_found"}"#),
+            (200, "", r#"{"ok":false,"error":"channel_not_found"}"#),
+            (200, "", r#"{"ok":false,"error":"invalid_auth"}"#),
+            (200, "", r#"{"ok":false,"error":"missing_scope","needed":"chat:write"}"#),
+            (200, "", r#"{"ok":false,"error":"invalid_blocks","response_metadata":{"messages":["[ERROR] too long"]}}"#),
+            (200, "", r#"{"ok":false,"error":"ratelimited"}"#),
+            (429, "30", r#"{"ok":false,"error":"ratelimited"}"#),
+            (429, "30", ""),
+            (200, "", r#"{"ok":false,"error":"internal_error"}"#),
+            (200, "", r#"{"ok":false,"error":"never_heard_of"}"#),
+            (200, "", "<html>a proxy's page</html>"),
+            (502, "", "<html>bad gateway</html>"),
+            (503, "", r#"{"ok":false,"error":"service_unavailable"}"#),
+        ];
+        let judge = |answer: &HttpAnswer| match slack_api(answer, NOW) {
+            SlackAnswer::Posted { .. } => delivered(),
+            SlackAnswer::Gone => rejected("(gone)".to_owned()),
+            SlackAnswer::Refused(outcome) => outcome,
+        };
+        check(
+            &cases,
+            judge,
+            &expect![[r#"
+            200 {"ok":true,"channel":"C1","ts":"1.2"}    delivered
+            200 {"ok":true}                              retry when we like: Slack: an answer without channel and ts
+            200 {"ok":false,"error":"message_not_found"} REJECTED (gone)
+            200 {"ok":false,"error":"channel_not_found"} REJECTED Slack: channel_not_found (no such channel, or a private one the app was not invited to)
+            200 {"ok":false,"error":"invalid_auth"}      REJECTED Slack: invalid_auth (check the token)
+            200 {"ok":false,"error":"missing_scope","needed":"chat:write"} REJECTED Slack: scope `chat:write` is missing: missing_scope (the app needs `chat:write`)
+            200 {"ok":false,"error":"invalid_blocks","response_metadata":{"messages":["[ERROR] too long"]}} REJECTED Slack: [ERROR] too long: invalid_blocks (Slack does not understand the message's blocks)
+            200 {"ok":false,"error":"ratelimited"}       retry when we like, throttled: Slack: rate limited
+            429 {"ok":false,"error":"ratelimited"}       retry after 30s, throttled: Slack: rate limited
+            429                                          retry after 30s, throttled: Slack: rate limited
+            200 {"ok":false,"error":"internal_error"}    retry when we like: Slack: internal_error
+            200 {"ok":false,"error":"never_heard_of"}    retry when we like: Slack: never_heard_of
+            200 <html>a proxy's page</html>              retry when we like: Slack: the answer is not JSON: <html>a proxy's page</html>
+            502 <html>bad gateway</html>                 retry when we like: HTTP 502: <html>bad gateway</html>
+            503 {"ok":false,"error":"service_unavailable"} retry when we like: Slack: service_unavailable
+        "#]],
+        );
+    }
+
+    #[test]
+    fn pagerduty_by_status() {
+        let cases = [
+            (202, "", r#"{"status":"success"}"#),
+            (400, "", r#"{"message":"Event object is invalid","errors":["Length of 'routing_key' is incorrect"]}"#),
+            (400, "", "nonsense"),
+            (403, "", ""),
+            (413, "", ""),
+            (429, "", ""),
+            (500, "", "oops"),
+        ];
+        check(
+            &cases,
+            |answer| pagerduty(answer, NOW),
+            &expect![[r#"
+            202 {"status":"success"}                     delivered
+            400 {"message":"Event object is invalid","errors":["Length of 'routing_key' is incorrect"]} REJECTED PagerDuty: HTTP 400: Event object is invalid; Length of 'routing_key' is incorrect
+            400 nonsense                                 REJECTED PagerDuty: HTTP 400: nonsense
+            403                                          REJECTED HTTP 403; check the credentials
+            413                                          REJECTED PagerDuty: HTTP 413: the event is too large
+            429                                          retry when we like, throttled: PagerDuty: HTTP 429: too many events
+            500 oops                                     retry when we like: HTTP 500: oops
+        "#]],
+        );
+    }
+
+    #[test]
+    fn smtp_by_stage_and_recipients() {
+        let reply = |code| SmtpReply { code, text: "as the server says".to_owned() };
+        let refused = |codes: &[u16]| {
+            codes.iter().enumerate().map(|(n, code)| (format!("r{n}@x"), reply(*code))).collect::<Vec<_>>()
+        };
+        let cases = [
+            (SmtpStage::Taken, 250, 2, vec![]),
+            (SmtpStage::Taken, 250, 1, refused(&[550])),
+            (SmtpStage::Taken, 250, 1, refused(&[550, 451])),
+            (SmtpStage::Recipients, 0, 0, refused(&[550, 553])),
+            (SmtpStage::Recipients, 0, 0, refused(&[550, 450])),
+            (SmtpStage::Greeting, 421, 0, vec![]),
+            (SmtpStage::Auth, 535, 0, vec![]),
+            (SmtpStage::Auth, 454, 0, vec![]),
+            (SmtpStage::Sender, 451, 0, vec![]),
+            (SmtpStage::Sender, 530, 0, vec![]),
+            (SmtpStage::Content, 554, 1, vec![]),
+        ];
+        let mut table = String::new();
+        for (stage, code, accepted, refused) in cases {
+            let told = refused.iter().map(|(_, reply): &(String, SmtpReply)| reply.code).collect::<Vec<_>>();
+            let outcome = smtp(&SmtpAnswer { stage, reply: reply(code), refused, accepted });
+            table.push_str(&format!(
+                "{} {code} {accepted} taken, refused {told:?}: {}\n",
+                stage.name(),
+                shown(&outcome)
+            ));
+        }
+        expect![[r#"
+            delivery 250 2 taken, refused []: delivered
+            delivery 250 1 taken, refused [550]: delivered
+            delivery 250 1 taken, refused [550, 451]: retry when we like: r1@x refused for now: SMTP 451: as the server says; the others have it and will get it again
+            RCPT TO 0 0 taken, refused [550, 553]: REJECTED r0@x (and 1 more) refused: SMTP 550: as the server says
+            RCPT TO 0 0 taken, refused [550, 450]: retry when we like: r1@x refused for now: SMTP 450: as the server says
+            greeting 421 0 taken, refused []: retry when we like: SMTP 421: as the server says at greeting
+            AUTH 535 0 taken, refused []: REJECTED SMTP 535: as the server says at AUTH; check user name and password
+            AUTH 454 0 taken, refused []: retry when we like: SMTP 454: as the server says at AUTH
+            MAIL FROM 451 0 taken, refused []: retry when we like: SMTP 451: as the server says at MAIL FROM
+            MAIL FROM 530 0 taken, refused []: REJECTED SMTP 530: as the server says at MAIL FROM
+            DATA 554 1 taken, refused []: REJECTED SMTP 554: as the server says at DATA
+        "#]].assert_eq(&table);
+    }
+
+    #[test]
+    fn no_answer_at_all() {
+        let why = || "the reason".to_owned();
+        let faults =
+            [Fault::Unreachable(why()), Fault::Broken(why()), Fault::TimedOut(why()), Fault::Unsendable(why())];
+        let table = faults.iter().map(|one| format!("{}\n", shown(&fault(one)))).collect::<String>();
+        expect![[r#"
+            retry when we like: not reached: the reason
+            retry when we like: connection broke, it may have arrived: the reason
+            retry when we like: timed out, it may have arrived: the reason
+            REJECTED cannot be sent: the reason
+        "#]]
+        .assert_eq(&table);
+    }
+}

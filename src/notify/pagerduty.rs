@@ -6,14 +6,13 @@
 //! What does not fit in PagerDuty's 512 KB is left out in order of worth, and the event says so: an event that is
 //! refused for its size pages nobody.
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 
 use crate::model::delivery::{AlertStatus, AlertView, Notification};
 use crate::model::labels::Labels;
 use crate::notify::config::{PagerDutyConfig, PagerDutySeverity};
 use crate::notify::conversation::json_post;
-use crate::notify::present::{self, cut};
+use crate::notify::present::{self, CUT_MARK, cut};
 use crate::notify::request::Post;
 use crate::notify::secret::Secret;
 
@@ -39,7 +38,13 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Payload>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    links: Vec<Value>,
+    links: Vec<EventLink>,
+}
+
+#[derive(Serialize)]
+struct EventLink {
+    href: String,
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -54,7 +59,7 @@ struct Payload {
     group: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<String>,
-    custom_details: Value,
+    custom_details: Details,
 }
 
 /// `trigger` while anything fires, `resolve` after.
@@ -68,7 +73,8 @@ pub fn event(config: &PagerDutyConfig<Secret>, notification: &Notification) -> P
         payload: None,
         links: Vec::new(),
     };
-    if let Some(first) = notification.firing().next() {
+    let worst = present::worst_first(notification).into_iter().find(|alert| alert.status == AlertStatus::Firing);
+    if let Some(first) = worst {
         let page = (!notification.external_url.is_empty()).then_some(&*notification.external_url);
         event.event_action = "trigger";
         event.client = Some(config.client.as_str());
@@ -96,7 +102,7 @@ fn payload(config: &PagerDutyConfig<Secret>, notification: &Notification, first:
         component: field(&config.component),
         group: field(&config.group),
         class: field(&config.class),
-        custom_details: details(notification, Detail::Full),
+        custom_details: details(notification, Level::Full),
     }
 }
 
@@ -105,12 +111,12 @@ fn shared_labels(alerts: &[&AlertView]) -> Labels {
     Labels::from_pairs(first.labels.iter().filter(|(n, v)| alerts.iter().all(|alert| alert.labels.get(n) == Some(v))))
 }
 
-/// What is read out on the phone: what is wrong, then where, then how many.
+/// What is read out on the phone: what is wrong, how bad, where, and how many more.
 fn summary(notification: &Notification, first: &AlertView) -> String {
     let others = notification.firing().count() - 1 + notification.truncated;
     let others = if others > 0 { format!(" (and {others} more firing)") } else { String::new() };
     let room = SUMMARY_MAX - present::width(&others);
-    format!("{}{others}", cut(&present::one_line(first), room))
+    format!("{}{others}", cut(&present::announcement(first), room))
 }
 
 fn severity(config: &PagerDutyConfig<Secret>, alert: &AlertView) -> PagerDutySeverity {
@@ -119,16 +125,16 @@ fn severity(config: &PagerDutyConfig<Secret>, alert: &AlertView) -> PagerDutySev
     mapped.or_else(|| PagerDutySeverity::usual(text)).unwrap_or(config.severity_default)
 }
 
-fn links(notification: &Notification) -> Vec<Value> {
+fn links(notification: &Notification) -> Vec<EventLink> {
     const LINKS_MAX: usize = 20;
-    let mut seen: Vec<String> = Vec::new();
-    let mut links = Vec::new();
+    let alone = notification.firing().count() == 1;
+    let mut links: Vec<EventLink> = Vec::new();
     for alert in notification.firing().take(LINKS_MAX) {
         for link in present::links(alert, &notification.external_url) {
-            if links.len() < LINKS_MAX && !seen.contains(&link.url) {
-                let text = format!("{}: {}", link.label, present::one_line(alert));
-                links.push(json!({ "href": link.url, "text": cut(&text, 200) }));
-                seen.push(link.url);
+            if links.len() < LINKS_MAX && links.iter().all(|known| known.href != link.url) {
+                let of = format!("{}: {} {}", link.label, present::name(alert), present::place(&alert.labels));
+                let text = if alone { link.label } else { cut(&of, 200).into_owned() };
+                links.push(EventLink { href: link.url, text });
             }
         }
     }
@@ -137,87 +143,109 @@ fn links(notification: &Notification) -> Vec<Value> {
 
 /// From everything to next to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Detail {
+enum Level {
     Full,
     /// Without examples of raw events.
     NoExamples,
-    /// The first alert's reasons and values only.
+    /// The first alert only, and without labels and description.
     Brief,
     None,
 }
 
-/// What the page's body shows: flat names first, since PagerDuty's list and its mails read from the top.
-fn details(notification: &Notification, detail: Detail) -> Value {
-    let mut all = Map::new();
-    let page = &*notification.external_url;
-    let left_out = || json!(format!("details were left out to stay within PagerDuty's size; see {page}"));
-    let firing: Vec<&AlertView> = notification.firing().collect();
-    all.insert("status".to_owned(), json!(present::status_tag(notification)));
-    let Some((first, others)) = firing.split_first().filter(|_| detail < Detail::None) else {
-        all.insert("note".to_owned(), left_out());
-        return Value::Object(all);
-    };
-    all.extend(alert_details(notification, first, detail));
-    if detail > Detail::Full {
-        all.insert("note".to_owned(), left_out());
+/// What the incident's page and its mails show, in the order it is read.
+struct Details(Vec<(String, Detail)>);
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Detail {
+    Text(String),
+    List(Vec<String>),
+    Table(Details),
+}
+
+impl Serialize for Details {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, detail)| (name, detail)))
     }
-    let shown = if detail == Detail::Brief { 0 } else { OTHERS_MAX };
-    let mut rows: Vec<String> = others.iter().take(shown).map(|alert| row(alert)).collect();
+}
+
+impl Details {
+    fn text(&mut self, name: &str, text: impl Into<String>) {
+        self.0.push((name.to_owned(), Detail::Text(text.into())));
+    }
+
+    fn list(&mut self, name: &str, rows: impl IntoIterator<Item = String>) {
+        let rows: Vec<String> = rows.into_iter().collect();
+        if !rows.is_empty() {
+            self.0.push((name.to_owned(), Detail::List(rows)));
+        }
+    }
+
+    fn table(&mut self, name: &str, rows: impl IntoIterator<Item = (String, String)>) {
+        let rows: Vec<_> = rows.into_iter().map(|(name, text)| (name, Detail::Text(text))).collect();
+        if !rows.is_empty() {
+            self.0.push((name.to_owned(), Detail::Table(Details(rows))));
+        }
+    }
+}
+
+fn details(notification: &Notification, level: Level) -> Details {
+    let mut all = Details(Vec::new());
+    all.text("status", present::status_tag(notification));
+    if level > Level::Full {
+        let page = &notification.external_url;
+        all.text("note", format!("details were left out to stay within PagerDuty's size; see {page}"));
+    }
+    let firing = present::worst_first(notification).into_iter().filter(|alert| alert.status == AlertStatus::Firing);
+    let firing: Vec<&AlertView> = firing.collect();
+    let Some((first, others)) = firing.split_first().filter(|_| level < Level::None) else { return all };
+    alert_details(&mut all, notification, first, level);
+    let shown = if level == Level::Brief { 0 } else { OTHERS_MAX };
     let hidden = others.len().saturating_sub(shown) + notification.truncated;
-    if hidden > 0 {
-        rows.push(format!("… and {hidden} more"));
-    }
-    if !rows.is_empty() {
-        all.insert("also firing".to_owned(), json!(rows));
-    }
-    let resolved: Vec<String> =
-        notification.alerts.iter().filter(|a| a.status == AlertStatus::Resolved).take(shown).map(row).collect();
-    if !resolved.is_empty() {
-        all.insert("resolved".to_owned(), json!(resolved));
-    }
-    Value::Object(all)
+    let more = (hidden > 0).then(|| format!("{CUT_MARK} and {hidden} more"));
+    all.list("also firing", others.iter().take(shown).map(|alert| row(alert)).chain(more));
+    all.list("resolved", notification.resolved().take(shown).map(row));
+    all
 }
 
 fn row(alert: &AlertView) -> String {
     cut(&present::one_line(alert), 500).into_owned()
 }
 
-fn alert_details(notification: &Notification, alert: &AlertView, detail: Detail) -> Map<String, Value> {
-    let mut all = Map::new();
-    let mut add = |name: &str, value: Value| all.insert(name.to_owned(), value);
-    add("what", json!(present::summary(alert)));
-    if let Some(text) = present::description(alert) {
-        add("description", json!(cut(&text, 4_000)));
+fn alert_details(all: &mut Details, notification: &Notification, alert: &AlertView, level: Level) {
+    let whole = level < Level::Brief;
+    all.text("what", cut(&present::summary(alert), 2_000));
+    if let Some(text) = present::description(alert).filter(|_| whole) {
+        all.text("description", cut(&text, 4_000));
     }
-    add("since", json!(present::since(alert, notification.at)));
-    add("why", json!(present::reasons(alert)));
-    let values = present::values(alert).into_iter().map(|(name, value)| (name, json!(value)));
-    add("values", Value::Object(values.collect()));
-    for (name, top) in present::contributors(alert) {
-        let rows = top.into_iter().map(|(value, count)| format!("{value} ({count})"));
-        add(&format!("top {name}"), json!(rows.collect::<Vec<_>>()));
+    all.text("since", present::since(alert, notification.at));
+    all.list("why", present::reasons(alert).iter().map(ToString::to_string));
+    all.table("values", present::values(alert));
+    if whole {
+        for (name, top) in present::contributors(alert) {
+            all.list(&format!("top {name}"), top.into_iter().map(|(value, count)| format!("{value} ({count})")));
+        }
     }
-    if detail == Detail::Full && !alert.evidence.exemplars.is_empty() {
-        let examples: Vec<String> = alert.evidence.exemplars.iter().map(present::example).collect();
-        add("examples", json!(examples));
+    if level == Level::Full {
+        all.list("examples", present::examples(alert));
     }
-    let labels =
-        alert.labels.iter().map(|(name, value)| (present::line(name).into_owned(), json!(present::line(value))));
-    add("labels", Value::Object(labels.collect()));
-    add("window", json!(alert.evidence.window.to_string()));
-    add("rule", json!(present::rule_place(alert)));
-    all
+    if whole {
+        let labels = alert.labels.iter();
+        all.table("labels", labels.map(|(n, v)| (present::line(n).into_owned(), present::line(v).into_owned())));
+    }
+    all.text("window", alert.evidence.window.to_string());
+    all.text("rule", present::rule_place(alert));
 }
 
 /// The event as bytes, with as much detail as fits.
 fn fitted(mut event: Event<'_>, notification: &Notification) -> Vec<u8> {
-    for detail in [Detail::NoExamples, Detail::Brief, Detail::None] {
+    for level in [Level::NoExamples, Level::Brief, Level::None] {
         let body = encoded(&event);
         if body.len() <= EVENT_BYTES_MAX {
             return body;
         }
         if let Some(payload) = &mut event.payload {
-            payload.custom_details = details(notification, detail);
+            payload.custom_details = details(notification, level);
         }
     }
     encoded(&event)

@@ -11,11 +11,22 @@ use std::borrow::Cow;
 
 use crate::model::delivery::{AlertStatus, AlertView, Notification};
 use crate::model::labels::Labels;
-use crate::model::signal::{Comparison, Exemplar};
+use crate::model::signal::{Comparison, EXEMPLARS_MAX, Exemplar};
 use crate::model::time::{EventTime, Millis, WallTime};
 
-/// Values of one `topk` that are shown.
+/// Values of one `topk` that are shown, and lists of them.
 pub const CONTRIBUTORS_SHOWN_MAX: usize = 5;
+pub const TOP_LISTS_SHOWN_MAX: usize = 8;
+
+/// Comparisons and `let` values that are shown.
+pub const REASONS_SHOWN_MAX: usize = 16;
+pub const VALUES_SHOWN_MAX: usize = 40;
+
+/// Characters of a name, a value or a comparison from an alert's evidence that are shown.
+const WORDS_SHOWN_MAX: usize = 300;
+
+/// Characters of a rendered annotation that are shown anywhere. A template can write any amount.
+pub const ANNOTATION_SHOWN_MAX: usize = 4_000;
 
 /// Stands where text was cut.
 pub const CUT_MARK: char = '…';
@@ -101,32 +112,36 @@ pub fn severity(alert: &AlertView) -> Option<&str> {
     alert.labels.get("severity")
 }
 
-fn annotation<'a>(alert: &'a AlertView, wanted: &str) -> Option<&'a str> {
+fn annotation<'a>(alert: &'a AlertView, wanted: &str) -> Option<Cow<'a, str>> {
     let found = alert.annotations.iter().find(|(name, _)| **name == *wanted);
-    found.map(|(_, text)| text.trim()).filter(|text| !text.is_empty())
+    let text = found.map(|(_, text)| text.trim()).filter(|text| !text.is_empty())?;
+    Some(cut(text, ANNOTATION_SHOWN_MAX))
 }
 
 /// One line on what is wrong: the rule's own words, or the numbers where it has none.
 pub fn summary(alert: &AlertView) -> String {
     let written = ["summary", "title", "message"].iter().find_map(|name| annotation(alert, name));
-    let written = written.or_else(|| annotation(alert, "description").and_then(|text| text.lines().next()));
-    match written {
-        Some(text) => line(text).into_owned(),
-        None => reasons(alert).into_iter().next().unwrap_or_else(|| line(&alert.evidence.condition).into_owned()),
+    let first_line = || annotation(alert, "description").map(|text| text.lines().next().unwrap_or_default().to_owned());
+    match written.or_else(|| first_line().map(Cow::Owned)) {
+        Some(text) => line(&text).into_owned(),
+        None => match reasons(alert).first() {
+            Some(reason) => reason.to_string(),
+            None => words(&alert.evidence.condition),
+        },
     }
 }
 
 /// The longer text, where there is one besides the summary.
 pub fn description(alert: &AlertView) -> Option<String> {
     let text = annotation(alert, "description")?;
-    let text = lines(text).into_owned();
+    let text = lines(&text).into_owned();
     (text != summary(alert)).then_some(text)
 }
 
 /// `service=checkout, endpoint=/pay`: the labels that tell this alert from others.
 pub fn place(labels: &Labels) -> String {
-    let pairs = labels.iter().filter(|(name, _)| !matches!(*name, "alertname" | "severity"));
-    pairs.map(|(name, value)| pair(name, value)).collect::<Vec<_>>().join(", ")
+    let told = |(name, value): &(&str, &str)| !matches!(*name, "alertname" | "severity") && !value.trim().is_empty();
+    labels.iter().filter(told).map(|(name, value)| pair(name, value)).collect::<Vec<_>>().join(", ")
 }
 
 fn pair(name: &str, value: &str) -> String {
@@ -152,17 +167,29 @@ pub fn threshold(alert: &AlertView) -> Option<String> {
     Some(format!("{} {}", operator(&comparison.text).unwrap_or("against"), number(limit)))
 }
 
-/// Why it fires: each comparison with the numbers it compared, those that hold first.
+/// One comparison of the condition and the numbers it compared.
 ///
 /// `p99 > 800: 1,240` where the threshold is written down, `total > 3 * before: 912 against 300` where it is worked out.
-pub fn reasons(alert: &AlertView) -> Vec<String> {
-    let (holding, others): (Vec<&Comparison>, Vec<&Comparison>) =
-        alert.evidence.comparisons.iter().partition(|c| c.holds == Some(true));
-    holding.into_iter().chain(others).map(reason).collect()
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub condition: String,
+    pub found: String,
 }
 
-fn reason(comparison: &Comparison) -> String {
-    let text = line(&comparison.text);
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.condition, self.found)
+    }
+}
+
+/// Why it fires: each comparison, those that hold first.
+pub fn reasons(alert: &AlertView) -> Vec<Reason> {
+    let (holding, others): (Vec<&Comparison>, Vec<&Comparison>) =
+        alert.evidence.comparisons.iter().partition(|c| c.holds == Some(true));
+    holding.into_iter().chain(others).take(REASONS_SHOWN_MAX).map(reason).collect()
+}
+
+fn reason(comparison: &Comparison) -> Reason {
     let found = comparison.left.map_or_else(|| "no value".to_owned(), number);
     let limit = operator(&comparison.text).and_then(|op| comparison.text.split_once(op)).map(|(_, right)| right.trim());
     let written_down = limit.is_some_and(|limit| limit.parse::<f64>().ok() == comparison.right);
@@ -171,7 +198,7 @@ fn reason(comparison: &Comparison) -> String {
         _ => String::new(),
     };
     let held = if comparison.holds == Some(false) { " (does not hold)" } else { "" };
-    format!("{text}: {found}{against}{held}")
+    Reason { condition: words(&comparison.text), found: format!("{found}{against}{held}") }
 }
 
 fn operator(text: &str) -> Option<&'static str> {
@@ -182,33 +209,39 @@ fn operator(text: &str) -> Option<&'static str> {
 
 /// Every `let` of the rule with its value; `–` where its window had no samples.
 pub fn values(alert: &AlertView) -> Vec<(String, String)> {
-    let all = alert.evidence.values.iter();
-    all.map(|(name, value)| (line(name).into_owned(), value.map_or_else(|| "–".to_owned(), number))).collect()
+    let all = alert.evidence.values.iter().take(VALUES_SHOWN_MAX);
+    all.map(|(name, value)| (words(name), value.map_or_else(|| "–".to_owned(), number))).collect()
 }
 
 /// The top contributors, one entry for each `topk`: its name, and its values with their counts.
 pub fn contributors(alert: &AlertView) -> Vec<(String, Vec<(String, String)>)> {
     let mut all: Vec<(String, Vec<(String, String)>)> = Vec::new();
     for contributor in &alert.evidence.contributors {
-        let name = line(&contributor.name);
+        let name = words(&contributor.name);
         let at = all.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-            all.push((name.into_owned(), Vec::new()));
+            all.push((name, Vec::new()));
             all.len() - 1
         });
         if all[at].1.len() < CONTRIBUTORS_SHOWN_MAX {
-            all[at].1.push((line(&contributor.value).into_owned(), group_digits(contributor.count)));
+            all[at].1.push((words(&contributor.value), group_digits(contributor.count)));
         }
     }
+    all.truncate(TOP_LISTS_SHOWN_MAX);
     all
 }
 
+/// Events that breached, as [`example`] words them.
+pub fn examples(alert: &AlertView) -> Vec<String> {
+    alert.evidence.exemplars.iter().take(EXEMPLARS_MAX).map(example).collect()
+}
+
 /// `shop.requests/3@1042 02:41:10 trace 4bf92f35`, or the raw line in place of the trace.
-pub fn example(exemplar: &Exemplar) -> String {
+fn example(exemplar: &Exemplar) -> String {
     let what = match (&exemplar.id, &exemplar.text) {
-        (Some(id), Some(text)) => format!("{} {}", line(id), line(text)),
-        (Some(id), None) => line(id).into_owned(),
-        (None, Some(text)) => line(text).into_owned(),
-        (None, None) => line(&exemplar.position.to_string()).into_owned(),
+        (Some(id), Some(text)) => format!("{} {}", words(id), words(text)),
+        (Some(id), None) => words(id),
+        (None, Some(text)) => words(text),
+        (None, None) => words(&exemplar.position.to_string()),
     };
     format!("{} {what}", clock(exemplar.at))
 }
@@ -259,7 +292,22 @@ pub fn since(alert: &AlertView, at: WallTime) -> String {
     }
 }
 
-/// One alert in one line: `CheckoutSlow service=checkout: p99 is 1.24s`.
+/// All alerts, the worst first and resolved ones last; as the desk ordered them where they are equally bad.
+pub fn worst_first(notification: &Notification) -> Vec<&AlertView> {
+    let mut alerts: Vec<&AlertView> = notification.alerts.iter().collect();
+    alerts.sort_by_key(|alert| std::cmp::Reverse(Tone::of(alert)));
+    alerts
+}
+
+/// One alert on its own: `CheckoutSlow: p99 is 1.24s (service=checkout)`. What and how bad come first, since a phone shows
+/// little more.
+pub fn announcement(alert: &AlertView) -> String {
+    let place = place(&alert.labels);
+    let place = if place.is_empty() { place } else { format!(" ({place})") };
+    format!("{}: {}{place}", name(alert), summary(alert))
+}
+
+/// One alert of a list: `CheckoutSlow service=checkout: p99 is 1.24s`. Neighbours differ in place, so that comes first.
 pub fn one_line(alert: &AlertView) -> String {
     let place = place(&alert.labels);
     let space = if place.is_empty() { "" } else { " " };
@@ -349,6 +397,11 @@ fn is_odd(c: char) -> bool {
         || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// As [`line()`], and no longer than anybody reads.
+fn words(text: &str) -> String {
+    line(&cut(text, WORDS_SHOWN_MAX)).into_owned()
+}
+
 /// `text` on one line, without odd characters (`P2`).
 pub fn line(text: &str) -> Cow<'_, str> {
     match text.contains(is_odd) {
@@ -357,7 +410,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// As [`line`], but line breaks stay.
+/// As [`line()`], but line breaks stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     match text.contains(|c| is_odd(c) && c != '\n') {
         true => Cow::Owned(
@@ -370,20 +423,20 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 /// At most `max` characters; a longer text ends in [`CUT_MARK`]. Counts UTF-16 units, the largest count a receiver
 /// that says "characters" may mean.
 pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
-    if width(text) <= max {
-        return Cow::Borrowed(text);
-    }
     let room = max.saturating_sub(CUT_MARK.len_utf16());
     let mut used = 0;
-    let end = text.char_indices().find(|(_, c)| {
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
         used += c.len_utf16();
-        used > room
-    });
-    let mut short = text[..end.map_or(text.len(), |(at, _)| at)].to_owned();
-    if max > 0 {
-        short.push(CUT_MARK);
+        if used <= room {
+            end = at + c.len_utf8();
+        }
+        if used > max {
+            let mark = if max > 0 { CUT_MARK.to_string() } else { String::new() };
+            return Cow::Owned(format!("{}{mark}", &text[..end]));
+        }
     }
-    Cow::Owned(short)
+    Cow::Borrowed(text)
 }
 
 /// Length as [`cut`] counts it.
@@ -426,8 +479,9 @@ mod tests {
 
     #[test]
     fn a_comparison_shows_what_was_found_and_the_limit_only_where_it_is_worked_out() {
-        let compare =
-            |text: &str, left, right, holds| reason(&Comparison { text: text.to_owned(), left, right, holds });
+        let compare = |text: &str, left, right, holds| {
+            reason(&Comparison { text: text.to_owned(), left, right, holds }).to_string()
+        };
         check(compare("p99 > 800", Some(1_240.0), Some(800.0), Some(true)), "p99 > 800: 1,240");
         check(
             compare("total >= 3 * before", Some(912.0), Some(300.0), Some(true)),

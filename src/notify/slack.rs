@@ -115,6 +115,11 @@ pub struct News<'a> {
 }
 
 impl<'a> News<'a> {
+    /// Nothing that anybody needs to be called for.
+    pub fn none() -> News<'a> {
+        News { fired: Vec::new(), resolved: Vec::new() }
+    }
+
     pub fn since(memory: Option<&Memory>, notification: &'a Notification) -> News<'a> {
         let was_firing = |alert: &AlertView| memory.is_some_and(|memory| memory.firing.contains(&alert.fingerprint));
         let certain = memory.is_none_or(|memory| memory.complete);
@@ -133,7 +138,7 @@ pub fn message<S>(config: &SlackConfig<S>, notification: &Notification, news: &N
     let mut attachments = Vec::new();
     let mut listed: Vec<&AlertView> = Vec::new();
     let mut room = MESSAGE_JSON_MAX - TAIL_ROOM - FRAME_ROOM;
-    for alert in &notification.alerts {
+    for alert in present::worst_first(notification) {
         let fits = |value: &Value| json_width(value) <= room;
         let shown = (listed.is_empty() && attachments.len() < DETAILED_MAX)
             .then(|| [Detail::Full, Detail::Lean].into_iter().map(|detail| attachment(notification, alert, detail)))
@@ -154,7 +159,11 @@ fn headline<S>(config: &SlackConfig<S>, notification: &Notification, news: &News
     let mark = Tone::worst(notification).mark();
     let tag = present::status_tag(notification);
     let mention = mention(config, news);
-    format!("{mark} *{tag}* {}{mention}", escape(&present::subject(notification), 600))
+    let summary = match notification.alerts.as_slice() {
+        [alert] => format!("\n{}", escape(&present::summary(alert), 900)),
+        _ => String::new(),
+    };
+    format!("{mark} *{tag}* {}{mention}{summary}", escape(&present::subject(notification), 600))
 }
 
 /// Calls people only when something began to fire.
@@ -189,7 +198,7 @@ fn attachment(notification: &Notification, alert: &AlertView, detail: Detail) ->
     blocks.push(context(&whereabouts(notification, alert, full)));
     json!({
         "color": Tone::of(alert).colour(),
-        "fallback": cut(&present::one_line(alert), 300),
+        "fallback": cut(&present::announcement(alert), 300),
         "blocks": blocks,
     })
 }
@@ -202,14 +211,18 @@ fn context(text: &str) -> Value {
     json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": text }] })
 }
 
-/// What, since when, and the rule's own words.
+/// What, since when, and the rule's own words. A message about one alert has its summary above.
 fn head(notification: &Notification, alert: &AlertView, words_max: usize) -> String {
     let name = escape(&present::name(alert), 150);
     let name = match present::alert_url(&notification.external_url, alert) {
         Some(url) => format!("*<{}|{name}>*", escape_url(&url)),
         None => format!("*{name}*"),
     };
-    let mut text = format!("{name} {}\n{}", since(alert, notification.at), escape(&present::summary(alert), words_max));
+    let mut text = format!("{name} {}", since(alert, notification.at));
+    if notification.alerts.len() > 1 {
+        text.push('\n');
+        text.push_str(&escape(&present::summary(alert), words_max));
+    }
     if let Some(more) = present::description(alert) {
         text.push('\n');
         text.push_str(&escape(&more, words_max));
@@ -261,7 +274,8 @@ fn why(alert: &AlertView, detail: Detail) -> String {
     if alert.status == AlertStatus::Firing {
         let reasons = present::reasons(alert);
         let shown = reasons.iter().take(if full { 5 } else { 2 });
-        parts.extend(shown.map(|reason| format!("• {}", code(reason, 160))));
+        let words = shown.map(|reason| format!("• {} *{}*", code(&reason.condition, 140), escape(&reason.found, 60)));
+        parts.extend(words);
     }
     let values = present::values(alert);
     if !values.is_empty() {
@@ -269,13 +283,12 @@ fn why(alert: &AlertView, detail: Detail) -> String {
         let words = shown.map(|(name, value)| format!("{} *{value}*", escape(name, 40)));
         parts.push(words.collect::<Vec<_>>().join(" · "));
     }
-    if full {
+    if full && alert.status == AlertStatus::Firing {
         for (name, top) in present::contributors(alert).iter().take(3) {
             let words = top.iter().map(|(value, count)| format!("{} {count}", code(value, 60)));
             parts.push(format!("Top {}: {}", escape(name, 40), words.collect::<Vec<_>>().join(" · ")));
         }
-        let examples = alert.evidence.exemplars.iter().take(3);
-        parts.extend(examples.map(|exemplar| code(&present::example(exemplar), 180)));
+        parts.extend(present::examples(alert).iter().take(3).map(|example| code(example, 180)));
     }
     parts.join("\n")
 }

@@ -7,20 +7,28 @@
 //! "foghorn": {
 //!   "rule": { "name": "CheckoutSlow", "group": "checkout", "file": "rules/shop.yaml", "line": 12 },
 //!   "value": 1240.0,
-//!   "activeSince": "2026-03-30T15:04:05Z",
-//!   "evidence": { "condition": "p99 > 800", "comparisons": [], "values": [], "contributors": [], "exemplars": [], "window": "5m" }
+//!   "activeSince": "2026-03-30T15:02:05Z",
+//!   "condition": "p99 > 800",
+//!   "window": "5m",
+//!   "comparisons": [{ "text": "p99 > 800", "left": 1240.0, "right": 800.0, "holds": true }],
+//!   "values": [{ "name": "p99", "value": 1240.0 }],
+//!   "contributors": [{ "name": "by_client", "value": "10.4.0.17", "count": 411 }],
+//!   "exemplars": [{ "at": "2026-03-30T15:04:01Z", "topic": "shop.requests", "partition": 3, "offset": 1042,
+//!                   "id": "4bf92f3577b34da6", "text": "…" }]
 //! }
 //! ```
 //!
+//! Numbers that JSON does not have (NaN, infinite) are `null`.
+//!
 //! A consumer that refuses unknown fields gets the plain format with `evidence: false`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::model::delivery::{AlertStatus, AlertView, Notification};
 use crate::model::labels::Labels;
-use crate::model::signal::{Evidence, RuleMeta};
 use crate::notify::config::{HttpAuth, WebhookConfig};
 use crate::notify::conversation::json_post;
 use crate::notify::present;
@@ -31,6 +39,9 @@ use crate::notify::secret::Secret;
 /// then with fewer alerts, counted in `truncatedAlerts`.
 pub const BODY_BYTES_MAX: usize = 1_000_000;
 
+/// Characters of one annotation; a longer one ends in `…`.
+pub const ANNOTATION_MAX: usize = 16_000;
+
 /// Go's zero time, which Alertmanager writes for an alert that has not ended.
 const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 
@@ -38,11 +49,11 @@ const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 #[serde(rename_all = "camelCase")]
 struct Message<'a> {
     receiver: &'a str,
-    status: AlertStatus,
+    status: &'static str,
     alerts: Vec<Alert<'a>>,
     group_labels: &'a Labels,
     common_labels: Labels,
-    common_annotations: BTreeMap<&'a str, &'a str>,
+    common_annotations: BTreeMap<&'a str, Cow<'a, str>>,
     #[serde(rename = "externalURL")]
     external_url: &'a str,
     version: &'static str,
@@ -53,9 +64,9 @@ struct Message<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Alert<'a> {
-    status: AlertStatus,
+    status: &'static str,
     labels: &'a Labels,
-    annotations: BTreeMap<&'a str, &'a str>,
+    annotations: BTreeMap<&'a str, Cow<'a, str>>,
     starts_at: String,
     ends_at: String,
     #[serde(rename = "generatorURL")]
@@ -68,10 +79,54 @@ struct Alert<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Foghorn<'a> {
-    rule: &'a RuleMeta,
+    rule: Rule<'a>,
     value: Option<f64>,
     active_since: String,
-    evidence: &'a Evidence,
+    condition: &'a str,
+    window: String,
+    comparisons: Vec<Compared<'a>>,
+    values: Vec<Named<'a>>,
+    contributors: Vec<Top<'a>>,
+    exemplars: Vec<Example<'a>>,
+}
+
+#[derive(Serialize)]
+struct Rule<'a> {
+    name: &'a str,
+    group: &'a str,
+    file: &'a str,
+    line: u32,
+}
+
+#[derive(Serialize)]
+struct Compared<'a> {
+    text: &'a str,
+    left: Option<f64>,
+    right: Option<f64>,
+    holds: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+    value: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Top<'a> {
+    name: &'a str,
+    value: &'a str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Example<'a> {
+    at: String,
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
+    id: Option<&'a str>,
+    text: Option<&'a str>,
 }
 
 pub fn message(config: &WebhookConfig<Secret>, notification: &Notification) -> Post {
@@ -113,7 +168,7 @@ fn encoded(notification: &Notification, shown: usize, evidence: bool) -> Vec<u8>
     let alerts = &notification.alerts[..shown];
     let message = Message {
         receiver: &notification.receiver,
-        status: notification.status(),
+        status: status(notification.status()),
         alerts: alerts.iter().map(|alert| one(notification, alert, evidence)).collect(),
         group_labels: &notification.group_labels,
         common_labels: common(alerts),
@@ -128,24 +183,58 @@ fn encoded(notification: &Notification, shown: usize, evidence: bool) -> Vec<u8>
 
 fn one<'a>(notification: &Notification, alert: &'a AlertView, evidence: bool) -> Alert<'a> {
     Alert {
-        status: alert.status,
+        status: status(alert.status),
         labels: &alert.labels,
         annotations: annotations(alert),
         starts_at: alert.starts_at.to_string(),
         ends_at: alert.ends_at.map_or_else(|| NOT_ENDED.to_owned(), |end| end.to_string()),
         generator_url: present::alert_url(&notification.external_url, alert).unwrap_or_default(),
         fingerprint: alert.fingerprint.to_string(),
-        foghorn: evidence.then(|| Foghorn {
-            rule: &alert.rule,
-            value: alert.value,
-            active_since: alert.active_since.to_string(),
-            evidence: &alert.evidence,
-        }),
+        foghorn: evidence.then(|| foghorn(alert)),
     }
 }
 
-fn annotations(alert: &AlertView) -> BTreeMap<&str, &str> {
-    alert.annotations.iter().map(|(name, text)| (&**name, text.as_str())).collect()
+fn foghorn(alert: &AlertView) -> Foghorn<'_> {
+    let (rule, evidence) = (&alert.rule, &alert.evidence);
+    let comparisons = evidence.comparisons.iter();
+    let exemplars = evidence.exemplars.iter();
+    Foghorn {
+        rule: Rule { name: &rule.name, group: &rule.group, file: &rule.file, line: rule.line },
+        value: alert.value,
+        active_since: alert.active_since.to_string(),
+        condition: &evidence.condition,
+        window: evidence.window.to_string(),
+        comparisons: comparisons
+            .map(|c| Compared { text: &c.text, left: c.left, right: c.right, holds: c.holds })
+            .collect(),
+        values: evidence.values.iter().map(|(name, value)| Named { name, value: *value }).collect(),
+        contributors: evidence
+            .contributors
+            .iter()
+            .map(|c| Top { name: &c.name, value: &c.value, count: c.count })
+            .collect(),
+        exemplars: exemplars
+            .map(|e| Example {
+                at: e.at.to_string(),
+                topic: &e.position.source.topic,
+                partition: e.position.source.partition,
+                offset: e.position.offset,
+                id: e.id.as_deref(),
+                text: e.text.as_deref(),
+            })
+            .collect(),
+    }
+}
+
+const fn status(status: AlertStatus) -> &'static str {
+    match status {
+        AlertStatus::Firing => "firing",
+        AlertStatus::Resolved => "resolved",
+    }
+}
+
+fn annotations(alert: &AlertView) -> BTreeMap<&str, Cow<'_, str>> {
+    alert.annotations.iter().map(|(name, text)| (&**name, present::cut(text, ANNOTATION_MAX))).collect()
 }
 
 fn common(alerts: &[AlertView]) -> Labels {
@@ -153,7 +242,7 @@ fn common(alerts: &[AlertView]) -> Labels {
     Labels::from_pairs(first.labels.iter().filter(|(n, v)| alerts.iter().all(|alert| alert.labels.get(n) == Some(v))))
 }
 
-fn common_annotations(alerts: &[AlertView]) -> BTreeMap<&str, &str> {
+fn common_annotations(alerts: &[AlertView]) -> BTreeMap<&str, Cow<'_, str>> {
     let Some(first) = alerts.first() else { return BTreeMap::new() };
     let mut shared = annotations(first);
     for alert in alerts {
