@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use crate::decode::DecoderError;
-use crate::engine::desk::{Desk, DeskInput, DeskOutput};
+use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
 use crate::engine::merge::SignalMerger;
 use crate::engine::plan::Plan;
 use crate::engine::shard::{DeadLetter, Shard, ShardInput, ShardOutput, ShardStatus};
 use crate::model::batch::RawBatch;
-use crate::model::delivery::{Notification, Outcome};
+use crate::engine::transcript::{Block, Transcript};
+use crate::model::delivery::Outcome;
 use crate::model::position::SourceId;
 use crate::model::signal::{RuleMeta, Signal, Transition};
 use crate::model::time::{EventTime, Millis, WallTime};
@@ -29,13 +30,13 @@ pub struct Local {
 }
 
 impl Local {
-    pub fn new(plan: &Arc<Plan>, shards: usize, desk: Desk, seed: u64) -> Result<Local, DecoderError> {
+    pub fn new(plan: &Arc<Plan>, shards: usize, desk: DeskConfig, seed: u64) -> Result<Local, DecoderError> {
         let made = (0..shards).map(|index| Shard::new(index, shards, plan.clone(), seed)).collect::<Result<_, _>>()?;
         Ok(Local {
             shards: made,
             inputs: Vec::new(),
             merger: SignalMerger::new(shards),
-            timeline: Timeline::new(desk),
+            timeline: Timeline::new(desk, seed),
             dead_letters: 0,
         })
     }
@@ -127,26 +128,21 @@ impl Local {
 pub enum Happening {
     /// A rule moved (refreshed values are no news).
     Signal(Box<Signal>),
-    Sent(Sent),
-}
-
-/// One notification that went to one integration.
-#[derive(Clone, Debug)]
-pub struct Sent {
-    pub integration: usize,
-    pub notification: Arc<Notification>,
+    Sent(Box<Block>),
 }
 
 /// A desk whose wall clock is event time.
 pub struct Timeline {
-    desk: Desk,
+    pub desk: Desk,
     now: WallTime,
-    happened: Vec<Happening>,
+    signals: Vec<Signal>,
+    transcript: Transcript,
 }
 
 impl Timeline {
-    pub fn new(desk: Desk) -> Self {
-        Timeline { desk, now: WallTime::MIN, happened: Vec::new() }
+    pub fn new(config: DeskConfig, seed: u64) -> Self {
+        let transcript = Transcript::new(&config);
+        Timeline { desk: Desk::new(config, seed), now: WallTime::MIN, signals: Vec::new(), transcript }
     }
 
     /// Plays signals, sorted by tick, with the desk's own timers between them, up to and including `until`.
@@ -160,7 +156,7 @@ impl Timeline {
             }
             self.now = self.now.max(WallTime::from_event(at));
             let news = tick.iter().filter(|signal| signal.transition != Transition::Refreshed);
-            self.happened.extend(news.cloned().map(|signal| Happening::Signal(Box::new(signal))));
+            self.signals.extend(news.cloned());
             self.tell(DeskInput::Signals(tick));
         }
         if until != EventTime::MAX {
@@ -176,8 +172,16 @@ impl Timeline {
         });
     }
 
+    /// What happened since the last call, in order.
     pub fn take_happened(&mut self) -> Vec<Happening> {
-        std::mem::take(&mut self.happened)
+        let signals = std::mem::take(&mut self.signals).into_iter();
+        let sent = self.transcript.finished(self.now + Millis(1)).into_iter();
+        let mut all: Vec<(i64, Happening)> = signals
+            .map(|signal| (signal.at.0, Happening::Signal(Box::new(signal))))
+            .chain(sent.map(|block| (block.at.0, Happening::Sent(Box::new(block)))))
+            .collect();
+        all.sort_by_key(|(at, _)| *at); // stable: signals stand before what they caused at the same instant
+        all.into_iter().map(|(_, what)| what).collect()
     }
 
     /// Lets timers that are running end, within [`AFTERMATH`].
@@ -204,12 +208,9 @@ impl Timeline {
         let mut out = Vec::new();
         while let Some(input) = inputs.pop() {
             self.desk.handle(self.now, input, &mut out);
+            self.transcript.take(self.now, &out);
             for output in out.drain(..) {
                 if let DeskOutput::Deliver { receiver, delivery } = output {
-                    self.happened.push(Happening::Sent(Sent {
-                        integration: delivery.integration,
-                        notification: delivery.notification.clone(),
-                    }));
                     let outcome = Outcome::Delivered { thread: None };
                     inputs.insert(0, DeskInput::Receipt { receiver, id: delivery.id, outcome });
                 }

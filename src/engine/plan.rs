@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::model::schema::{FieldType, StreamSchema};
 use crate::model::time::{EventTime, Millis};
 use crate::rule::plan::{Aggregate, FeedKey, KeyValue, Let, Rule};
+use crate::stream::group::{self, KeyPart};
 use crate::stream::{Derived, Filter};
 use crate::rule::condition::Cmp;
 use crate::window::{AccSpec, ViewSpec, WindowPlan};
@@ -361,7 +362,17 @@ fn suspects(rule: &Rule, lets: &[LetPlan], inputs: &[Input]) -> Suspects {
     if masks.is_empty() && thresholds.is_empty() { Suspects::All } else { Suspects::Some { masks, thresholds } }
 }
 
+/// The key of a group as the index writes it.
 fn encode_key(values: &[KeyValue]) -> Vec<u8> {
-    let _ = values;
-    Vec::new()
+    fn part(value: &KeyValue) -> KeyPart<'_> {
+        match value {
+        KeyValue::Text(text) => KeyPart::Text(text),
+        KeyValue::Int(value) => KeyPart::Int(*value),
+        KeyValue::Float(value) => KeyPart::Float(*value),
+        KeyValue::Bool(value) => KeyPart::Bool(*value),
+        }
+    }
+    let mut key = Vec::new();
+    group::encode_key(&values.iter().map(part).collect::<Vec<_>>(), &mut key);
+    key
 }

@@ -32,7 +32,7 @@ pub use status::{DeskSnapshot, Live, Status};
 use crate::decode::DecoderError;
 use crate::edge::kafka::{ConsumerConfig, ConsumerHandle, KafkaError, SourceEvent};
 use crate::edge::senders::Senders;
-use crate::engine::desk::Desk;
+use crate::engine::desk::{Desk, DeskConfig};
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::SignalMerger;
 use crate::engine::plan::Plan;
@@ -152,10 +152,10 @@ pub async fn run(
 
 /// Reads what Kafka holds now, judges it in event time and returns what would have been sent. Sends nothing and commits
 /// nothing.
-pub async fn rehearse(parts: Parts, desk: Desk) -> Result<Vec<Happening>, StartError> {
-    let shards = parts.shards;
+pub async fn rehearse(parts: Parts, desk: DeskConfig) -> Result<Vec<Happening>, StartError> {
+    let (shards, seed) = (parts.shards, parts.seed);
     let Plant { consumer, threads, mail, .. } = Plant::start(parts, true)?;
-    let desk = EventDesk { timeline: Timeline::new(desk), merger: SignalMerger::new(shards) };
+    let desk = EventDesk { timeline: Timeline::new(desk, seed), merger: SignalMerger::new(shards) };
     let happened = desk.run(mail, || consumer.drain()).await;
     for thread in threads {
         thread.join().expect("shards do not panic");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::engine::desk::Desk;
+use crate::engine::desk::DeskConfig;
 use crate::engine::local::{Happening, Local};
 use crate::engine::plan::Plan;
 use crate::model::batch::RawBatchBuilder;
@@ -21,7 +21,7 @@ const BATCH: usize = 512;
 /// What a scenario plays in.
 pub struct Stage<'a> {
     pub plan: &'a Arc<Plan>,
-    pub desk: Desk,
+    pub desk: DeskConfig,
     pub shards: usize,
     /// Recorded lines of a file that the script names.
     pub lines: &'a dyn Fn(&str) -> Result<Vec<Vec<u8>>, String>,
@@ -135,8 +135,8 @@ fn play(local: &mut Local, stream: usize, source: &SourceId, offset: &mut i64, e
 fn line(what: &Happening, start: EventTime) -> String {
     match what {
         Happening::Signal(signal) => signal_line(signal, start),
-        Happening::Sent(sent) => {
-            let n = &sent.notification;
+        Happening::Sent(block) => {
+            let n = &block.notification;
             let count = |status| n.alerts.iter().filter(|alert| alert.status == status).count();
             let (firing, resolved) = (count(AlertStatus::Firing), count(AlertStatus::Resolved));
             let reason = format!("{:?}", n.reason).to_lowercase();
@@ -144,7 +144,7 @@ fn line(what: &Happening, start: EventTime) -> String {
             let counts = [(firing, "firing"), (resolved, "resolved")];
             let counts: Vec<String> =
                 counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-            format!("{offset:<9} sent      {}  {reason}: {}", n.receiver, counts.join(", "))
+            format!("{offset:<9} sent      {}  {reason}: {}", block.target(), counts.join(", "))
         }
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod expr;
 pub mod group;
+pub mod watermark;
 #[cfg(test)]
 mod testing;
 
