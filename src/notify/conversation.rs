@@ -20,7 +20,7 @@ use crate::model::delivery::{Delivery, Notification, Outcome};
 use crate::model::time::WallTime;
 use crate::notify::config::{Integration, Kind, SlackConfig, SlackTarget};
 use crate::notify::judge::{self, SlackAnswer};
-use crate::notify::request::{Answer, Fault, Post, Request};
+use crate::notify::request::{Answer, Fault, HttpAnswer, Post, Request};
 use crate::notify::secret::Secret;
 use crate::notify::slack::{self, Memory, News};
 use crate::notify::{console, email, pagerduty, webhook};
@@ -43,6 +43,8 @@ pub struct Conversation {
     attempt: u32,
     now: WallTime,
     memory: Option<Memory>,
+    /// What the last request was let in with: it may be made from a secret rather than be one (Basic).
+    credentials: Option<Secret>,
     state: State,
 }
 
@@ -66,20 +68,28 @@ impl Conversation {
             false => without_resolved(&delivery.notification),
         };
         let memory = delivery.thread.as_ref().and_then(|handle| Memory::from_handle(handle, &notification));
-        let mut conversation =
-            Conversation { integration, notification, attempt: delivery.attempt, now, memory, state: State::Over };
+        let mut conversation = Conversation {
+            integration,
+            notification,
+            attempt: delivery.attempt,
+            now,
+            memory,
+            credentials: None,
+            state: State::Over,
+        };
         let untold = conversation.notification.alerts.is_empty() && !delivery.notification.alerts.is_empty();
         let step = match untold {
             true => Step::Done(Outcome::Delivered { thread: delivery.thread.clone() }),
             false => conversation.begin(),
         };
+        conversation.note_credentials(&step);
         (conversation, step)
     }
 
     /// The next request, or how it ended. `now` is when the answer came.
     pub fn answer(&mut self, answer: Answer, now: WallTime) -> Step {
         self.now = now;
-        let step = match (std::mem::replace(&mut self.state, State::Over), answer) {
+        let step = match (std::mem::replace(&mut self.state, State::Over), self.scrubbed(answer)) {
             (State::Over, _) => Step::Done(Outcome::Rejected { reason: "answered after its end".to_owned() }),
             (_, Answer::Failed(fault)) => Step::Done(judge::fault(&fault)),
             (State::Single, answer) => Step::Done(self.judge(answer)),
@@ -87,9 +97,41 @@ impl Conversation {
             (State::SlackUpdating, answer) => self.updated(answer),
             (State::SlackReplying { root }, answer) => self.replied(root, answer),
         };
-        match step {
-            Step::Done(outcome) => Step::Done(self.clean(outcome)),
-            ask => ask,
+        self.note_credentials(&step);
+        step
+    }
+
+    fn note_credentials(&mut self, step: &Step) {
+        if let Step::Ask(Request::Post(post)) = step {
+            let found = post.headers.iter().find(|(name, _)| name == "authorization");
+            let credentials = found.and_then(|(_, value)| value.expose().split_once(' ')).map(|(_, text)| text);
+            self.credentials = credentials.map(Secret::new);
+        }
+    }
+
+    /// Receivers may quote what they were sent, and what they say ends up in journals and on pages (`N1`). Before it is
+    /// judged, since a reason quotes only the beginning and a secret cut in two would not be found.
+    fn scrubbed(&self, answer: Answer) -> Answer {
+        let scrub = |text: String| {
+            let text = self.integration.scrub(&text);
+            self.credentials.as_ref().map_or_else(|| text.clone(), |credentials| credentials.scrub(&text))
+        };
+        match answer {
+            Answer::Http(answer) => Answer::Http(HttpAnswer { body: scrub(answer.body), ..answer }),
+            Answer::Smtp(mut answer) => {
+                answer.reply.text = scrub(answer.reply.text);
+                for (_, reply) in &mut answer.refused {
+                    reply.text = scrub(std::mem::take(&mut reply.text));
+                }
+                Answer::Smtp(answer)
+            }
+            Answer::Printed => Answer::Printed,
+            Answer::Failed(fault) => Answer::Failed(match fault {
+                Fault::Unreachable(why) => Fault::Unreachable(scrub(why)),
+                Fault::Broken(why) => Fault::Broken(scrub(why)),
+                Fault::TimedOut(why) => Fault::TimedOut(scrub(why)),
+                Fault::Unsendable(why) => Fault::Unsendable(scrub(why)),
+            }),
         }
     }
 
@@ -204,17 +246,6 @@ impl Conversation {
 
     fn remembered(&self, root: Option<(String, String)>) -> Outcome {
         Outcome::Delivered { thread: Some(Memory::of(&self.notification, root).to_handle()) }
-    }
-
-    /// Reasons are journalled and shown; receivers may quote what they were sent (`N1`).
-    fn clean(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Retry { after, throttled, reason } => {
-                Outcome::Retry { after, throttled, reason: self.integration.scrub(&reason) }
-            }
-            Outcome::Rejected { reason } => Outcome::Rejected { reason: self.integration.scrub(&reason) },
-            delivered => delivered,
-        }
     }
 }
 
