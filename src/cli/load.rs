@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{CommandError, GlobalArgs};
-use crate::alert::route::RouteTree;
+use crate::alert::route::{GroupBy, Route, RouteTree};
 use crate::config::checked::{Config, StreamConfig};
 use crate::config::defaults;
 use crate::config::load::{Loaded, load_config, load_rules};
@@ -14,6 +14,9 @@ use crate::notify::outbox::IntegrationPolicy;
 
 /// The receiver there is when nothing is configured.
 const CONSOLE: &str = "console";
+
+/// Where the page is when nothing is configured.
+const EXTERNAL_URL: &str = "http://127.0.0.1:9477";
 
 /// What commands run with.
 pub struct World {
@@ -56,8 +59,10 @@ impl World {
         }
         let receiver =
             ReceiverPolicy { name: CONSOLE.into(), integrations: vec![IntegrationPolicy::new("console")] };
-        DeskConfig::new(RouteTree::single(CONSOLE), vec![receiver], "http://127.0.0.1:9477")
-            .expect("the only receiver exists")
+        let by_name = GroupBy::from_names(["alertname"]).expect("one name");
+        let route = Route { group_by: Some(by_name), ..Route::to(CONSOLE) };
+        let tree = RouteTree::new(route).expect("one route is a tree");
+        DeskConfig::new(tree, vec![receiver], EXTERNAL_URL).expect("the only receiver exists")
     }
 
     /// The index of a stream by its name.
