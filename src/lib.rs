@@ -1,3 +1,4 @@
 //! Foghorn: alerts straight off the Kafka stream.
 
 pub mod model;
+pub mod window;
