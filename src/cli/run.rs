@@ -73,13 +73,13 @@ fn kafka_settings(config: &Config) -> Result<KafkaSettings, CommandError> {
     let kafka = config.kafka.as_ref().context(
         "the configuration names no Kafka cluster; add `kafka: { brokers: [\"host:9092\"] }`, or try `foghorn demo`",
     )?;
-    Ok(kafka.settings(|secret| secrets::resolve(secret, &secrets::process_environment))?)
+    Ok(kafka.settings(|secret| secrets::look_up(secret, secrets::process_environment))?)
 }
 
 /// Topics of all streams, in the order of the plan.
 pub(super) fn topics(streams: &[StreamConfig]) -> Vec<StreamTopics> {
     let topics = |stream: &StreamConfig| StreamTopics {
-        stream: stream.schema.name.to_string(),
+        stream: stream.schema.name.clone(),
         topics: stream.topics.clone(),
     };
     streams.iter().map(topics).collect()

@@ -466,7 +466,10 @@ impl Take<'_> {
     fn histogram(self, word: usize, values: &[f64], logs: &mut OpenLogs, refused: &mut RefusalCounts) -> u64 {
         let mut saturated = 0;
         if self.rows.len() == values.len() {
-            self.rows.iter().filter(|slot| **slot != NONE).for_each(|slot| logs.prefetch(&self.slots.get(*slot)[word..]));
+            self.rows
+                .iter()
+                .filter(|slot| **slot != NONE)
+                .for_each(|slot| logs.prefetch(&self.slots.get(*slot)[word..]));
         }
         let geometry = *logs.geometry();
         self.each(word, |row, words| match geometry.place(values[row]) {

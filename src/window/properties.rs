@@ -35,13 +35,33 @@ struct Sample {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Record { source: usize, samples: Vec<(u32, i64, f64, u8)>, batch: usize },
+    Record {
+        source: usize,
+        samples: Vec<(u32, i64, f64, u8)>,
+        batch: usize,
+    },
     /// Many values around one place.
-    Burst { source: usize, gid: u32, back: i64, count: usize, around: f64 },
-    Close { source: usize, lag: i64 },
-    Deliver { share: f64, from_the_back: bool },
-    Advance { by: i64 },
-    Remove { gid: u32 },
+    Burst {
+        source: usize,
+        gid: u32,
+        back: i64,
+        count: usize,
+        around: f64,
+    },
+    Close {
+        source: usize,
+        lag: i64,
+    },
+    Deliver {
+        share: f64,
+        from_the_back: bool,
+    },
+    Advance {
+        by: i64,
+    },
+    Remove {
+        gid: u32,
+    },
 }
 
 fn value() -> impl Strategy<Value = f64> {
@@ -88,7 +108,9 @@ fn plan(digits: u8) -> WindowPlan {
         AccSpec::Last,
     ];
     let mut views: Vec<ViewSpec> = (0..accs.len()).map(|acc| ViewSpec { acc, panes: 6, offset: 0 }).collect();
-    for (acc, panes, offset) in [(0, 5, 20), (3, 2, 4), (4, 3, 3), (5, 1, 0), (6, 12, 0), (6, 4, 8), (7, 9, 2), (9, 1, 1)] {
+    for (acc, panes, offset) in
+        [(0, 5, 20), (3, 2, 4), (4, 3, 3), (5, 1, 0), (6, 12, 0), (6, 4, 8), (7, 9, 2), (9, 1, 1)]
+    {
         views.push(ViewSpec { acc, panes, offset });
     }
     WindowPlan { pane: Millis(PANE), accs, views }
@@ -332,7 +354,11 @@ impl World {
                 for cmp in Cmp::ALL {
                     let test = self.windows.quantile_test(at, quantile, cmp, threshold).expect("it is a histogram");
                     let holds = expected.map(|value| cmp.holds(value, threshold));
-                    assert_eq!(self.windows.quantile_holds(gid, at, &test), holds, "q{quantile} {cmp:?} {threshold}, {place}");
+                    assert_eq!(
+                        self.windows.quantile_holds(gid, at, &test),
+                        holds,
+                        "q{quantile} {cmp:?} {threshold}, {place}"
+                    );
                 }
             }
         }

@@ -70,8 +70,12 @@ impl PartKind {
                 sum.add(&Moments::decode(right, &mut 0)?);
                 sum.encode(out);
             }
-            PartKind::Min => put_extreme(out, either(decode_extreme(left, &mut 0)?, decode_extreme(right, &mut 0)?, f64::min)),
-            PartKind::Max => put_extreme(out, either(decode_extreme(left, &mut 0)?, decode_extreme(right, &mut 0)?, f64::max)),
+            PartKind::Min => {
+                put_extreme(out, either(decode_extreme(left, &mut 0)?, decode_extreme(right, &mut 0)?, f64::min))
+            }
+            PartKind::Max => {
+                put_extreme(out, either(decode_extreme(left, &mut 0)?, decode_extreme(right, &mut 0)?, f64::max))
+            }
             PartKind::Last => put_last(out, either(decode_last(left, &mut 0)?, decode_last(right, &mut 0)?, later)),
             PartKind::Distinct => {
                 let mut union = DistinctSet::decode(left, &mut 0)?;

@@ -33,12 +33,23 @@ pub(super) enum FrameOp {
     /// No view asks, or the answer is found by walking the entries.
     None,
     /// A running total at this word.
-    Count { word: usize },
-    Moments { word: usize },
+    Count {
+        word: usize,
+    },
+    Moments {
+        word: usize,
+    },
     /// Extremes in this slot.
-    Extreme { slot: usize, max: bool },
+    Extreme {
+        slot: usize,
+        max: bool,
+    },
     /// The histogram, its own number of the frame, and the span.
-    Samples { histogram: usize, local: usize, span: usize },
+    Samples {
+        histogram: usize,
+        local: usize,
+        span: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -154,7 +165,9 @@ impl Strand {
             let (first_span, mut widest_span, mut widest_reach) = (spans, spans, 0);
             for (at, frame) in self.frames.iter().enumerate() {
                 let asked = plan.views.iter().any(|view| {
-                    view.acc == acc.acc && i64::from(view.panes) == frame.panes && i64::from(view.offset) == frame.offset
+                    view.acc == acc.acc
+                        && i64::from(view.panes) == frame.panes
+                        && i64::from(view.offset) == frame.offset
                 });
                 if !asked {
                     continue;
@@ -432,9 +445,8 @@ impl Strand {
             + self.totals.heap_bytes()
             + self.spans.heap_bytes()
             + self.extremes.heap_bytes();
-        let histograms = self.histograms.iter().map(|h| {
-            size_of::<Histogram>() + h.windows.heap_bytes() + h.shape.heap_bytes()
-        });
+        let histograms =
+            self.histograms.iter().map(|h| size_of::<Histogram>() + h.windows.heap_bytes() + h.shape.heap_bytes());
         let scratch = self.due.capacity() * 4 + self.entry.capacity();
         self.heap + rows + histograms.sum::<usize>() + self.wheel.heap_bytes() + scratch
     }

@@ -56,21 +56,14 @@ impl Windows {
         let strands: Vec<Strand> = retentions.iter().map(|retention| Strand::new(&plan, *retention, limits)).collect();
         let place = |view: &super::plan::ViewSpec| {
             let of = |strand: &Strand| strand.index_of(view.acc);
-            let strand = strands.iter().position(|strand| of(strand).is_some()).expect("viewed accumulators have a strand");
+            let strand =
+                strands.iter().position(|strand| of(strand).is_some()).expect("viewed accumulators have a strand");
             let acc = of(&strands[strand]).expect("it was just found");
             let frame = strands[strand].frame(view.panes, view.offset);
             View { strand, frame, acc, op: strands[strand].ops[frame][acc] }
         };
         let views = plan.views.iter().map(place).collect();
-        Windows {
-            views,
-            strands,
-            plan,
-            now: i64::MIN,
-            known: Vec::new(),
-            page_groups: Vec::new(),
-            touched: Vec::new(),
-        }
+        Windows { views, strands, plan, now: i64::MIN, known: Vec::new(), page_groups: Vec::new(), touched: Vec::new() }
     }
 
     pub fn plan(&self) -> &Arc<WindowPlan> {
@@ -184,7 +177,9 @@ impl Windows {
     #[inline]
     fn moments(&self, gid: u32, view: usize) -> Option<Moments> {
         match self.look(gid, view)? {
-            (strand, View { op: FrameOp::Moments { word }, .. }) => Some(Moments::load(&strand.totals.row(gid)[word..])),
+            (strand, View { op: FrameOp::Moments { word }, .. }) => {
+                Some(Moments::load(&strand.totals.row(gid)[word..]))
+            }
             _ => None,
         }
     }
