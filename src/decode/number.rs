@@ -59,10 +59,27 @@ pub(super) fn floor_scaled(text: &[u8], shift: i64) -> Option<i64> {
     }
 }
 
-/// The nearest float; `None` when it would be infinite. `text` must be a JSON number.
+/// The nearest float; `None` when it would be infinite (or says so: `inf`, `NaN`).
 pub(super) fn float(text: &[u8]) -> Option<f64> {
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     value.is_finite().then_some(value)
+}
+
+/// An integer as people write it in text: a sign and leading zeros are fine, a fraction of zeros too.
+pub(super) fn text_int(text: &[u8]) -> Option<i64> {
+    let plain = std::str::from_utf8(text).ok()?.parse().ok();
+    plain.or_else(|| is_number(text).then(|| integer(text))?)
+}
+
+/// `true`, `false`, in any case, `1` or `0`.
+pub(super) fn text_bool(text: &[u8]) -> Option<bool> {
+    match text {
+        b"1" => Some(true),
+        b"0" => Some(false),
+        _ if text.eq_ignore_ascii_case(b"true") => Some(true),
+        _ if text.eq_ignore_ascii_case(b"false") => Some(false),
+        _ => None,
+    }
 }
 
 /// `number × 10^shift` cut towards zero, and whether nothing was cut.

@@ -92,3 +92,15 @@ pub fn value(out: &Batch, column: &Column, row: usize) -> String {
         Column::Bool { values, .. } => values[row].to_string(),
     }
 }
+
+/// A file of the shared test data, looked for beside the repository and, for a worktree, one level further out.
+pub fn shared(name: &str) -> Option<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = ["../shared/data", "../../shared/data"]
+        .iter()
+        .find_map(|folder| std::fs::read_to_string(root.join(folder).join(name)).ok());
+    if found.is_none() {
+        eprintln!("SKIPPED: no ../shared/data/{name} here; this test needs the shared data set");
+    }
+    found
+}
