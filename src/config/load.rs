@@ -194,7 +194,7 @@ fn listed_rules(raw: &RawConfig, folder: &Path, log: &mut Diagnostics) -> Vec<In
         let found = match files::find(folder, &at.value) {
             Found::Unreadable(error) => {
                 log.error(Code::Unreadable, at.place, format!("cannot read `{}`: {error}", at.value))
-                    .hint(format!("paths are meant from {}", whole(folder)));
+                    .hint(format!("relative paths begin at {}", whole(folder)));
                 continue;
             }
             Found::TooMany => {
@@ -206,7 +206,7 @@ fn listed_rules(raw: &RawConfig, folder: &Path, log: &mut Diagnostics) -> Vec<In
         };
         if found.is_empty() {
             log.warning(Code::NoRules, at.place, format!("`{}` leads to no file", at.value))
-                .hint(format!("paths are meant from {}", whole(folder)));
+                .hint(format!("relative paths begin at {}", whole(folder)));
         }
         for path in found {
             if seen.contains(&path) {

@@ -8,3 +8,4 @@ pub mod defaults;
 pub mod files;
 pub mod load;
 pub mod raw;
+pub mod schema;
