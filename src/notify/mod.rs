@@ -11,6 +11,7 @@
 //! see; [`conversation`] orders the requests of a delivery; [`judge`] is the one place that decides what may be tried
 //! again.
 
+pub mod check;
 pub mod config;
 pub mod console;
 pub mod conversation;
