@@ -4,6 +4,8 @@
 //! that is ten years old, and a fragment that is swapped keeps what the reader has opened. A later page may be prettier;
 //! it must not be needed to see why one was paged.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use serde_json::{Value, json};
 
@@ -161,10 +163,10 @@ fn card(alert: &Alert, now: WallTime) -> AlertCard {
         place: alert.labels.with([("alertname", ""), ("severity", "")]).to_string(),
         summary: present::summary(&view),
         since,
-        reasons: present::reasons(&view),
+        reasons: present::reasons(&view).iter().map(ToString::to_string).collect(),
         values: present::values(&view),
         contributors: present::contributors(&view),
-        examples: alert.evidence.exemplars.iter().map(present::example).collect(),
+        examples: present::examples(&view),
         annotations: alert
             .annotations
             .iter()
@@ -227,7 +229,7 @@ fn delay(now: WallTime, watermark: Option<EventTime>) -> String {
 }
 
 fn rules(api: &Api) -> Vec<RuleRow> {
-    let mut states: std::collections::BTreeMap<String, (bool, usize)> = std::collections::BTreeMap::new();
+    let mut states: BTreeMap<String, (bool, usize)> = BTreeMap::new();
     for alert in api.status.alerts.iter() {
         let entry = states.entry(alert.rule.to_string()).or_default();
         match alert.life {
@@ -301,7 +303,7 @@ pub fn status_json(api: &Api, now: WallTime) -> Value {
                 "bytes": stream.bytes,
                 "events": stream.events,
                 "repeated": stream.repeats,
-                "refused": stream.refused.iter().map(|(r, n)| (r.name(), n.into())).collect::<serde_json::Map<_, _>>().into_iter().collect::<Value>(),
+                "refused": stream.refused.iter().map(|(r, n)| (r.name(), n)).collect::<BTreeMap<_, _>>(),
                 "watermark": stream.watermark.map(|at| at.to_string()),
                 "partitions": stream.sources.iter().map(|source| json!({
                     "source": source.source.to_string(),

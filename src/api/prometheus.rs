@@ -74,7 +74,7 @@ fn rule_value(rule: &Rule, active: &[Alert]) -> Value {
         "type": "alerting",
         "name": &*rule.meta.name,
         "state": state,
-        "query": rule.query(),
+        "query": super::query(rule),
         "duration": rule.hold.for_.as_secs_f64(),
         "keepFiringFor": rule.hold.keep_firing_for.as_secs_f64(),
         "labels": texts(&rule.labels),
