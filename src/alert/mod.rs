@@ -7,12 +7,12 @@
 //! In the order data meets them: a signal moves an alert's life ([`life`]), its labels are matched ([`matcher`])
 //! against the routing tree ([`route`]), and each matching route puts the alert into a group ([`group`]).
 
-//pub mod group;
-//pub mod life;
+pub mod group;
+pub mod life;
 pub mod matcher;
 pub mod route;
 
-//pub use group::{Flush, Group, Leg, SkipReason, WaitReason};
-//pub use life::{Alert, AlertId, AlertName, Life};
+pub use group::{Flush, Group, Leg, SkipReason, WaitReason};
+pub use life::{Alert, AlertId, AlertName, Life};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use route::{GroupBy, Route, RouteError, RouteId, RouteNode, RouteTree, Timing};

@@ -1,4 +1,12 @@
-//! The only input and output: sockets, disks, clocks and the threads that wait for them. Everything here turns the
-//! world into values for the engine, or values of the engine into the world; none of it decides anything.
+//! The outside world: the only I/O there is.
 
+pub mod clock;
+pub mod files;
+pub mod http;
 pub mod kafka;
+pub mod observe;
+pub mod process;
+pub mod secrets;
+pub mod senders;
+pub mod smtp;
+pub mod standins;

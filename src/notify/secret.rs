@@ -21,6 +21,9 @@ pub const SECRET_BYTES_MAX: usize = 64 * 1024;
 /// Texts shorter than this are not scrubbed from messages: the message would be unreadable and the secret is none.
 const SCRUB_BYTES_MIN: usize = 4;
 
+/// A part of a path as long as this is taken for a token.
+const PATH_TOKEN_BYTES_MIN: usize = 16;
+
 /// A value that goes out to a receiver and nowhere else (`N1`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -35,23 +38,22 @@ impl Secret {
         &self.0
     }
 
-    /// `text` with every occurrence of this secret hidden; of a URL, its path and query too, since that is where
-    /// webhook URLs carry their token.
+    /// `text` with every occurrence of this secret hidden. Of a web address, what may carry its token is hidden on its
+    /// own, too: the path with its query, long parts of the path, the query's values, and the password before the host.
     pub fn scrub(&self, text: &str) -> String {
-        let mut clean = replace(text, &self.0);
-        if let Some((_, rest)) = self.0.split_once("://")
-            && let Some((_, path)) = rest.split_once('/')
-        {
-            clean = replace(&clean, path.trim_end_matches('/'));
+        let mut parts = vec![self.0.as_str()];
+        if let Some((_, rest)) = self.0.split_once("://") {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let (path_only, query) = path.split_once('?').unwrap_or((path, ""));
+            parts.push(path.trim_end_matches('/'));
+            parts.extend(host.split_once('@').map(|(login, _)| login));
+            parts.extend(path_only.split('/').filter(|part| part.len() >= PATH_TOKEN_BYTES_MIN));
+            parts.extend(query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value));
         }
-        clean
-    }
-}
-
-fn replace(text: &str, secret: &str) -> String {
-    match secret.len() >= SCRUB_BYTES_MIN {
-        true => text.replace(secret, HIDDEN),
-        false => text.to_owned(),
+        // Longer parts first: a shorter one may be a piece of it.
+        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        let parts = parts.into_iter().filter(|part| part.len() >= SCRUB_BYTES_MIN);
+        parts.fold(text.to_owned(), |text, part| text.replace(part, HIDDEN))
     }
 }
 
@@ -125,6 +127,8 @@ mod tests {
         let url = Secret::new("https://hooks.slack.com/services/T0/B0/abc/");
         assert_eq!(url.scrub("POST https://hooks.slack.com/services/T0/B0/abc/ failed"), "POST <secret> failed");
         assert_eq!(url.scrub("no route /services/T0/B0/abc"), "no route /<secret>");
+        let hook = Secret::new("http://u:pass@h/x/0123456789abcdef?token=abcdef&n=1");
+        assert_eq!(hook.scrub("token abcdef, 0123456789abcdef, u:pass, x"), "token <secret>, <secret>, <secret>, x");
         assert_eq!(Secret::new("a").scrub("a banana"), "a banana");
     }
 }

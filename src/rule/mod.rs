@@ -5,7 +5,7 @@
 //!
 //! A rule's `when` is a [`condition`]: text compiled once into a program that answers breach, normal or unknown for a
 //! group at a tick. [`hold`] turns the sequence of those verdicts into pending, firing and resolved; [`absence`] makes
-//! verdicts out of silence.
+//! verdicts out of silence. [`template`] renders labels and annotations.
 //!
 //! All of it is plain functions over values: the engine brings the numbers and the ticks.
 
@@ -18,3 +18,4 @@ pub mod plan;
 pub mod suggest;
 pub mod syntax;
 pub mod yaml;
+pub mod template;

@@ -23,6 +23,8 @@ pub struct DeskBounds {
     pub alerts_max: usize,
     /// Groups at once. Beyond it, an alert that would open another goes into the overflow group of its route.
     pub groups_max: usize,
+    /// Ended alerts of one group whose end is still owed. Beyond it the oldest end is never told.
+    pub ended_per_group_max: usize,
     /// Alerts shown in one notification. Beyond it, changed ones are shown first and the rest is counted.
     pub alerts_per_notification_max: usize,
     /// Notifications waiting in one lane. Beyond it a new one is given up at once, and stays owed.
@@ -42,6 +44,7 @@ impl Default for DeskBounds {
         DeskBounds {
             alerts_max: 100_000,
             groups_max: 10_000,
+            ended_per_group_max: 1_000,
             alerts_per_notification_max: 100,
             lane_queue_max: 10_000,
             journal_max: 10_000,

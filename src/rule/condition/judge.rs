@@ -16,6 +16,11 @@ pub trait Values {
     fn compare(&mut self, slot: usize, cmp: Cmp, threshold: f64) -> Option<bool> {
         self.value(slot).filter(|value| value.is_finite()).map(|value| cmp.holds(value, threshold))
     }
+
+    /// Why there was no answer about `slot`.
+    fn missing(&self, _slot: usize) -> UnknownReason {
+        UnknownReason::NoData
+    }
 }
 
 /// Values that are all known already; `None` and NaN for no data.
@@ -71,7 +76,7 @@ impl<'v, V: Values> Memo<'v, V> {
             self.asked.push((slot, value));
             value
         });
-        value.ok_or(UnknownReason::NoData)
+        value.ok_or_else(|| self.values.missing(slot))
     }
 
     fn threshold(&mut self, slot: usize, cmp: Cmp, threshold: f64) -> Truth {
@@ -79,7 +84,7 @@ impl<'v, V: Values> Memo<'v, V> {
             Some(value) => value.map(|value| cmp.holds(value, threshold)),
             None => self.values.compare(slot, cmp, threshold),
         };
-        answer.map_or(Truth::Unknown(UnknownReason::NoData), Truth::of)
+        answer.map_or_else(|| Truth::Unknown(self.values.missing(slot)), Truth::of)
     }
 
     pub fn number(&mut self, node: &Num) -> Known {

@@ -119,6 +119,17 @@ impl Condition {
         &self.slots
     }
 
+    /// Every comparison of a slot with a constant, in the order of the text: (slot, comparison, constant).
+    pub fn thresholds(&self) -> Vec<(usize, Cmp, f64)> {
+        let mut found = Vec::new();
+        each_comparison(&self.source, &mut |cmp, left, right, _| match (left, right) {
+            (Num::Slot(slot), Num::Const(threshold)) => found.push((*slot, cmp, *threshold)),
+            (Num::Const(threshold), Num::Slot(slot)) => found.push((*slot, cmp.flipped(), *threshold)),
+            _ => {}
+        });
+        found
+    }
+
     /// What the condition says of one group.
     pub fn judge(&self, values: &mut impl Values) -> Verdict {
         Memo::new(values).truth(&self.ordered).verdict()

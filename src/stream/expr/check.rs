@@ -103,15 +103,21 @@ fn planned(
     schema: &StreamSchema,
     planner: &Planner,
 ) -> Result<(ast::Expr, Expr, DataType), ExprError> {
-    let mut ast = ast.clone();
-    if let ControlFlow::Break(error) = VisitMut::visit(&mut ast, &mut Names { sql, schema }) {
-        return Err(error);
-    }
+    let ast = resolved(ast, sql, schema)?;
     if let ControlFlow::Break(error) = Visit::visit(&ast, &mut Types { sql, planner }) {
         return Err(error);
     }
     let (expr, ty) = typed(&ast, sql, planner)?;
     Ok((ast, expr, ty))
+}
+
+/// The tree with the names of fields as the schema has them.
+pub(super) fn resolved(ast: &ast::Expr, sql: &str, schema: &StreamSchema) -> Result<ast::Expr, ExprError> {
+    let mut ast = ast.clone();
+    match VisitMut::visit(&mut ast, &mut Names { sql, schema }) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(ast),
+    }
 }
 
 fn simplified<'a>(ast: ast::Expr, expr: Expr, sql: &'a str, planner: &Planner) -> Result<Checked<'a>, ExprError> {

@@ -8,14 +8,16 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, TableReference, plan_err};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, ScalarValue, TableReference, plan_err};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF,
+    AggregateUDF, BinaryExpr, Expr, ExprSchemable, HigherOrderUDF, Operator, ScalarUDF, TableSource, Volatility,
+    WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
@@ -212,8 +214,37 @@ impl Planner {
         self.simplifier.coerce(planned, &self.schema)
     }
 
+    /// Constants folded, NOT pushed down to the comparisons.
+    ///
+    /// DataFusion sees one comparison at a time, and ANDs, ORs and NOTs are put together here: its own rules for pairs
+    /// of IN lists say FALSE where the truth is null (`x IN (1) AND x IN (2)` for a null `x`), which a NOT above turns
+    /// into TRUE.
     pub(super) fn simplified(&self, expr: Expr) -> Result<Expr, DataFusionError> {
-        self.simplifier.simplify(expr)
+        self.pushed(expr, false)
+    }
+
+    fn pushed(&self, expr: Expr, negated: bool) -> Result<Expr, DataFusionError> {
+        match expr {
+            Expr::Not(inner) => self.pushed(*inner, !negated),
+            Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+                let (left, right) = (self.pushed(*left, negated)?, self.pushed(*right, negated)?);
+                Ok(joined(left, (op == Operator::And) != negated, right))
+            }
+            leaf if negated => self.leaf(Expr::Not(Box::new(leaf))),
+            leaf => self.leaf(leaf),
+        }
+    }
+
+    fn leaf(&self, expr: Expr) -> Result<Expr, DataFusionError> {
+        let expr = self.simplifier.simplify(expr)?;
+        // Arrow tells −0 from 0. Fields hold 0 only (see `columns`), so literals must, too.
+        let one_zero = expr.transform(|expr| match expr {
+            Expr::Literal(ScalarValue::Float64(Some(value)), meta) if value == 0.0 && value.is_sign_negative() => {
+                Ok(Transformed::yes(Expr::Literal(ScalarValue::Float64(Some(0.0)), meta)))
+            }
+            other => Ok(Transformed::no(other)),
+        });
+        Ok(one_zero?.data)
     }
 
     pub(super) fn type_of(&self, expr: &Expr) -> Result<DataType, DataFusionError> {
@@ -238,6 +269,34 @@ impl Planner {
         let physical =
             create_physical_expr(expr, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
         Ok((physical, fields))
+    }
+}
+
+/// `left AND right` or `left OR right` without constants that decide or do not matter.
+fn joined(left: Expr, and: bool, right: Expr) -> Expr {
+    let constant = |expr: &Expr| match expr {
+        Expr::Literal(ScalarValue::Boolean(Some(value)), _) => Some(*value),
+        _ => None,
+    };
+    match (constant(&left), constant(&right)) {
+        (Some(value), _) => {
+            if value == and {
+                right
+            } else {
+                left
+            }
+        }
+        (_, Some(value)) => {
+            if value == and {
+                left
+            } else {
+                right
+            }
+        }
+        _ => {
+            let op = if and { Operator::And } else { Operator::Or };
+            Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+mod equal;
+
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -70,6 +72,8 @@ fn comparisons() {
             "status > 403.5",
             "latency_ms > 10",
             "latency_ms = 0",
+            "latency_ms = -0.0",
+            "latency_ms IN (-0.0, 12.5, 3, 4)",
             "service = 'web'",
             "service > 'b'",
             "service = 'Zürich-cart'",
@@ -103,6 +107,8 @@ fn comparisons() {
             "env = 'prod' OR status = 404",
             "NOT (env = 'prod' OR status = 404)",
             "env = 'prod' OR env = 'stage' OR cached",
+            // DataFusion's own simplification would keep the event without a service.
+            "NOT (service IN ('a', 'b') AND service IN ('c'))",
             "status >= 500 AND lower(service) = 'web'",
             "status % 100 = 4",
             "env IS DISTINCT FROM 'prod'",
@@ -117,6 +123,8 @@ fn comparisons() {
             status > 403.5  →  [1, 2, 3] native
             latency_ms > 10  →  [0, 1] native
             latency_ms = 0  →  [2] native
+            latency_ms = -0.0  →  [2] native
+            latency_ms IN (-0.0, 12.5, 3, 4)  →  [0, 2] datafusion
             service = 'web'  →  [0, 1] native
             service > 'b'  →  [0, 1] native
             service = 'Zürich-cart'  →  [3] native
@@ -150,6 +158,7 @@ fn comparisons() {
             env = 'prod' OR status = 404  →  [0, 1, 2] native
             NOT (env = 'prod' OR status = 404)  →  [] native
             env = 'prod' OR env = 'stage' OR cached  →  [0, 1, 2] native
+            NOT (service IN ('a', 'b') AND service IN ('c'))  →  [0, 1, 2, 3] native
             status >= 500 AND lower(service) = 'web'  →  [1] both
             status % 100 = 4  →  [2] datafusion
             env IS DISTINCT FROM 'prod'  →  [2, 3, 4] datafusion
