@@ -134,8 +134,8 @@ pub fn load_rules(paths: &[PathBuf], config: Option<&Path>) -> Result<Loaded, Lo
     Ok(Loaded { config: None, streams: streams.list(), rules, config_path, diagnostics: log })
 }
 
-/// One rule file that brings its streams, from memory: what the binary ships.
-pub fn load_pack(name: &str, text: &str) -> Loaded {
+/// One rule file that brings its streams, from memory: what is compiled into the program.
+pub fn load_rules_from_text(name: &str, text: &str) -> Loaded {
     let mut log = Diagnostics::new();
     let file = log.add_file(name, text);
     let mut streams = Streams::default();
