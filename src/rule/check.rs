@@ -13,6 +13,7 @@ mod templates;
 
 use std::sync::Arc;
 
+use self::templates::Templates;
 use super::condition::Condition;
 use super::diagnostic::{Code, Diagnostics, Place, suggest};
 use super::hold::HoldPolicy;
@@ -190,7 +191,7 @@ impl<'a> RuleChecker<'a> {
                 .hint("add `when: total > 0` over a name of `let`, or `absent: 5m`");
         }
         let labels = self.labels(&by);
-        let annotations = self.annotations(&by, &lets);
+        let annotations = self.annotations(&by, &labels, &lets);
         if self.log.errors() == before {
             self.note_unused(&lets, condition.as_ref(), &annotations);
         }
@@ -464,12 +465,12 @@ impl<'a> RuleChecker<'a> {
     }
 
     /// A let that nothing reads. `topk` is evidence by nature.
-    fn note_unused(&mut self, lets: &[Let], condition: Option<&Condition>, annotations: &[(Arc<str>, Arc<str>)]) {
+    fn note_unused(&mut self, lets: &[Let], condition: Option<&Condition>, annotations: &Templates) {
         let Some(condition) = condition else { return };
         let Some(Entries(raw)) = self.raw.r#let.get() else { return };
         for (slot, let_) in lets.iter().enumerate() {
             let read = condition.slots().contains(&slot) || !let_.aggregate.is_number();
-            let told = annotations.iter().any(|(_, text)| text.contains(&*let_.name));
+            let told = annotations.iter().any(|(_, template)| template.source().contains(&*let_.name));
             if read || told {
                 continue;
             }
