@@ -1,7 +1,12 @@
 //! The edge: the only place with sockets, files, clocks and the environment. It carries what `notify` made and brings back
 //! what was answered; it decides nothing.
 
+pub mod clock;
+pub mod files;
 pub mod http;
+pub mod kafka;
+pub mod observe;
+pub mod process;
 pub mod secrets;
 pub mod senders;
 pub mod smtp;

@@ -138,6 +138,13 @@ pub struct Evidence {
     pub window: Millis,
 }
 
+impl Evidence {
+    /// The value of a `let`, by its name.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.values.iter().find(|(known, _)| &**known == name).and_then(|(_, value)| *value)
+    }
+}
+
 /// `p99 > 800` with `left` = 1240.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {

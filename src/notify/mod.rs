@@ -7,9 +7,9 @@
 //!              judge ──► Outcome ──► desk
 //! ```
 //!
-//! Each receiver is a pure function from a notification to a payload, so a golden file is the whole test of what people
-//! see; [`conversation`] orders the requests of a delivery; [`judge`] is the one place that decides what may be tried
-//! again.
+//! [`outbox`] decides which notification goes to which integration next, and [`retry`] when to try again. Each receiver
+//! is a pure function from a notification to a payload, so a golden file is the whole test of what people see;
+//! [`conversation`] orders the requests of a delivery; [`judge`] is the one place that decides what may be tried again.
 
 pub mod check;
 pub mod config;
@@ -17,9 +17,11 @@ pub mod console;
 pub mod conversation;
 pub mod email;
 pub mod judge;
+pub mod outbox;
 pub mod pagerduty;
 pub mod present;
 pub mod request;
+pub mod retry;
 pub mod secret;
 pub mod slack;
 pub mod webhook;

@@ -1,0 +1,516 @@
+//! Notification groups: alerts that one route tells together, and what each integration knows of them.
+//!
+//! The unit of knowledge is not the group but the *leg*: one integration of the group's receiver. Mail may have
+//! arrived where Slack hangs, and each is owed exactly the difference between what is and what *it* was told. A
+//! notification shows the group as it stands, so dropping an unsent one for a newer loses nothing: the newer is
+//! measured against what was delivered, never against what was merely written.
+//!
+//! When to speak is [`judge`]: pure, per leg, and always with a reason. It differs from Alertmanager's clockwork where
+//! that costs people time:
+//!
+//! - there, news of an old group waits for the next beat of `group_interval`, up to five minutes for no reason. Here
+//!   it waits `group_wait` for company, and longer only while the last notification is younger than `group_interval`;
+//! - `repeat_interval` is kept to the second instead of being rounded up to a beat;
+//! - an end that no one can be told of for hours is still owed, and told when the receiver is back.
+//!
+//! And agrees where people rely on it: what fires and ends before anyone was told is told to no one (`for` is the
+//! place to say how long is long enough; the journal says that it happened); what ends and fires again between two
+//! notifications is no news to those who still know it as firing.
+//!
+//! Silences, inhibition and mute times belong into [`Group::facts`]: they hide alerts from a leg before it is judged,
+//! and answer with a [`WaitReason`] of their own.
+//!
+//! - `G1` `shown ⊆ known`; an alert leaves `known` only when its end was delivered, or is not wanted
+//! - `G2` `ended` holds exactly those alerts that some leg knows as firing and that do not fire
+//! - `G3` an alert that fires and is not in `shown` makes its leg due: nothing firing is ever forgotten
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::life::AlertId;
+use crate::alert::route::{RouteId, Timing};
+use crate::model::{AlertView, EventTime, Labels, Millis, SendReason, ThreadHandle, WallTime};
+
+/// What became of the newest notification of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum LegState {
+    /// Nothing was said yet.
+    Untold { since: WallTime },
+    /// With the outbox.
+    Underway { flushed_at: WallTime, sequence: u32 },
+    /// The receiver has it, or is not to hear of it any more.
+    Told { flushed_at: WallTime, sequence: u32 },
+    /// Given up; what it said is still owed.
+    Owed { flushed_at: WallTime, sequence: u32, retry_at: WallTime },
+}
+
+/// One integration's share of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leg {
+    pub state: LegState,
+    /// What the receiver gave back for threading.
+    pub thread: Option<ThreadHandle>,
+    /// Alerts that the newest notification showed as firing.
+    shown: BTreeSet<AlertId>,
+    /// Alerts that any notification showed as firing and whose end was not delivered (`G1`). Written counts, not
+    /// only delivered: an attempt without a receipt may have arrived.
+    known: BTreeSet<AlertId>,
+    /// When the group began to differ from `shown`; `None` while it does not.
+    changed_at: Option<WallTime>,
+    /// Since when nothing could be delivered; `None` while deliveries arrive.
+    failing_since: Option<WallTime>,
+    ever_told: bool,
+}
+
+impl Leg {
+    fn new(now: WallTime) -> Leg {
+        Leg {
+            state: LegState::Untold { since: now },
+            thread: None,
+            shown: BTreeSet::new(),
+            known: BTreeSet::new(),
+            changed_at: None,
+            failing_since: None,
+            ever_told: false,
+        }
+    }
+
+    pub fn knows(&self, alert: AlertId) -> bool {
+        self.known.contains(&alert)
+    }
+}
+
+/// The difference between a group and what a leg was shown of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Alerts that fire.
+    pub firing: usize,
+    /// … of which the newest notification did not show.
+    pub new: usize,
+    /// Alerts that the newest notification showed as firing and that ended.
+    pub gone: usize,
+    /// Alerts whose end is not delivered.
+    pub owed_ends: usize,
+    /// When the first of these differences came about.
+    pub changed_at: Option<WallTime>,
+    pub failing_since: Option<WallTime>,
+    pub ever_told: bool,
+}
+
+/// How a leg wants to be judged: the route's pace and the integration's wishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    pub timing: Timing,
+    pub send_resolved: bool,
+    /// How long the end of an alert is owed to a receiver that cannot be reached.
+    pub owed_max: Millis,
+}
+
+/// What to do about one leg of a group now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    Send(SendReason),
+    Wait(WaitReason),
+    /// The moment has come and there is nothing to say; the leg moves on without a word.
+    Skip(SkipReason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "wait")]
+pub enum WaitReason {
+    /// News waits for company.
+    GroupWait { until: WallTime },
+    /// The last notification is too young.
+    GroupInterval { until: WallTime },
+    /// Nothing changed; it is told again then.
+    RepeatInterval { until: WallTime },
+    /// The last notification was given up; it is tried anew then, or when the receiver is back.
+    Undelivered { until: WallTime },
+    /// The newest notification says it all and is on its way.
+    Underway { sequence: u32 },
+    /// Nothing fires and nothing is owed.
+    NothingFiring,
+}
+
+impl WaitReason {
+    pub const fn until(self) -> Option<WallTime> {
+        match self {
+            WaitReason::GroupWait { until }
+            | WaitReason::GroupInterval { until }
+            | WaitReason::RepeatInterval { until }
+            | WaitReason::Undelivered { until } => Some(until),
+            WaitReason::Underway { .. } | WaitReason::NothingFiring => None,
+        }
+    }
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitReason::GroupWait { until } => write!(f, "group_wait until {until}"),
+            WaitReason::GroupInterval { until } => write!(f, "group_interval until {until}"),
+            WaitReason::RepeatInterval { until } => write!(f, "repeat_interval until {until}"),
+            WaitReason::Undelivered { until } => write!(f, "undelivered, tried anew at {until}"),
+            WaitReason::Underway { sequence } => write!(f, "notification {sequence} is under way"),
+            WaitReason::NothingFiring => f.write_str("nothing fires"),
+        }
+    }
+}
+
+/// Why nothing is said although the moment has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "skip")]
+pub enum SkipReason {
+    /// Everything in the group ended within `group_wait`.
+    ResolvedBeforeTold,
+    /// What changed changed back: the receiver's picture is right again.
+    CancelledOut,
+    /// Alerts ended, and the integration has `send_resolved: false`.
+    ResolvedNotWanted,
+    /// The end was owed for longer than the bound.
+    OwedTooLong { since: WallTime },
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SkipReason::ResolvedBeforeTold => f.write_str("everything ended within group_wait"),
+            SkipReason::CancelledOut => f.write_str("what changed changed back"),
+            SkipReason::ResolvedNotWanted => f.write_str("alerts ended, and send_resolved is off"),
+            SkipReason::OwedTooLong { since } => write!(f, "its end could not be delivered since {since}"),
+        }
+    }
+}
+
+/// When to speak, and why (the table is snapshotted below).
+pub fn judge(state: LegState, facts: Facts, manner: Manner, now: WallTime) -> Flush {
+    let Timing { group_wait, group_interval, repeat_interval } = manner.timing;
+    let wait_or = |wait: WaitReason, due: Flush| match wait.until() {
+        Some(until) if now < until => Flush::Wait(wait),
+        _ => due,
+    };
+    // News waits for company, and for the last notification to be old enough.
+    let news_wait = |flushed_at: WallTime, changed_at: WallTime| {
+        let (company, interval) = (changed_at + group_wait, flushed_at + group_interval);
+        match company > interval {
+            true => WaitReason::GroupWait { until: company },
+            false => WaitReason::GroupInterval { until: interval },
+        }
+    };
+    match state {
+        LegState::Untold { since } => {
+            let due = match facts.firing {
+                0 => Flush::Skip(SkipReason::ResolvedBeforeTold),
+                _ => Flush::Send(SendReason::New),
+            };
+            wait_or(WaitReason::GroupWait { until: since + group_wait }, due)
+        }
+        LegState::Underway { flushed_at, sequence } => match facts.changed_at {
+            None => Flush::Wait(WaitReason::Underway { sequence }),
+            Some(changed_at) => wait_or(news_wait(flushed_at, changed_at), news(facts, manner)),
+        },
+        LegState::Told { flushed_at, .. } => match facts.changed_at {
+            Some(changed_at) => wait_or(news_wait(flushed_at, changed_at), news(facts, manner)),
+            None if facts.firing == 0 => Flush::Wait(WaitReason::NothingFiring),
+            None => {
+                let until = flushed_at + repeat_interval.max(group_interval);
+                wait_or(WaitReason::RepeatInterval { until }, Flush::Send(SendReason::Repeat))
+            }
+        },
+        LegState::Owed { flushed_at, retry_at, .. } => {
+            let news_at = facts.changed_at.and_then(|changed_at| news_wait(flushed_at, changed_at).until());
+            let until = retry_at.min(news_at.unwrap_or(WallTime::MAX));
+            wait_or(WaitReason::Undelivered { until }, owed(facts, manner, now))
+        }
+    }
+}
+
+fn news(facts: Facts, manner: Manner) -> Flush {
+    match facts {
+        Facts { new: 1.., .. } => Flush::Send(SendReason::Changed),
+        Facts { gone: 0, .. } => Flush::Skip(SkipReason::CancelledOut),
+        _ if !manner.send_resolved => Flush::Skip(SkipReason::ResolvedNotWanted),
+        Facts { firing: 0, .. } => Flush::Send(SendReason::AllResolved),
+        _ => Flush::Send(SendReason::Changed),
+    }
+}
+
+fn owed(facts: Facts, manner: Manner, now: WallTime) -> Flush {
+    match (facts.firing, facts.failing_since) {
+        (1.., _) if facts.ever_told => Flush::Send(SendReason::Changed),
+        (1.., _) => Flush::Send(SendReason::New),
+        _ if facts.owed_ends == 0 => Flush::Skip(SkipReason::CancelledOut),
+        _ if !manner.send_resolved => Flush::Skip(SkipReason::ResolvedNotWanted),
+        (_, Some(since)) if now.since(since) >= manner.owed_max => Flush::Skip(SkipReason::OwedTooLong { since }),
+        _ => Flush::Send(SendReason::AllResolved),
+    }
+}
+
+/// Which alerts a notification shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub firing: Vec<AlertId>,
+    pub ended: Vec<AlertId>,
+    /// Alerts of the group left out because of the bound.
+    pub truncated: usize,
+}
+
+/// Alerts of one route that agree on its `group_by` labels, from the first that fires to the last end that is told.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// `{}/{severity="critical"}:{alertname="X"}`
+    pub key: Arc<str>,
+    pub route: RouteId,
+    pub labels: Labels,
+    pub opened_at: WallTime,
+    /// One for each integration of the receiver.
+    pub legs: Vec<Leg>,
+    since: EventTime,
+    sequence: u32,
+    firing: BTreeSet<AlertId>,
+    ended: BTreeMap<AlertId, Arc<AlertView>>,
+}
+
+impl Group {
+    /// `not_before` is one past the `since` of the last group of this key, so that no two lives share their keys.
+    pub fn open(
+        key: Arc<str>,
+        route: RouteId,
+        labels: Labels,
+        integrations: usize,
+        first: EventTime,
+        not_before: EventTime,
+        now: WallTime,
+    ) -> Group {
+        Group {
+            key,
+            route,
+            labels,
+            opened_at: now,
+            legs: vec![Leg::new(now); integrations],
+            since: first.max(not_before),
+            sequence: 0,
+            firing: BTreeSet::new(),
+            ended: BTreeMap::new(),
+        }
+    }
+
+    /// When the group came into being: names this life in keys, so it stands still once anything was said.
+    pub fn since(&self) -> EventTime {
+        self.since
+    }
+
+    pub fn firing(&self) -> impl ExactSizeIterator<Item = AlertId> {
+        self.firing.iter().copied()
+    }
+
+    /// How many notifications this life wrote.
+    pub fn notifications(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Alerts that ended and whose end is still owed to some leg.
+    pub fn ended(&self) -> impl ExactSizeIterator<Item = (AlertId, &Arc<AlertView>)> {
+        self.ended.iter().map(|(id, view)| (*id, view))
+    }
+
+    /// Takes in an alert that fires (again).
+    pub fn fired(&mut self, alert: AlertId, now: WallTime) {
+        self.firing.insert(alert);
+        self.ended.remove(&alert);
+        for leg in self.legs.iter_mut().filter(|leg| !leg.shown.contains(&alert)) {
+            leg.changed_at.get_or_insert(now);
+        }
+    }
+
+    /// Until the first notification, the earliest firing names the group, in whatever order the signals came.
+    pub fn date_back(&mut self, fired_at: EventTime, not_before: EventTime) {
+        if self.sequence == 0 {
+            self.since = self.since.min(fired_at).max(not_before);
+        }
+    }
+
+    /// An alert of the group ended. Whether anyone has to be told.
+    pub fn resolved(&mut self, alert: AlertId, view: &Arc<AlertView>, now: WallTime) -> bool {
+        self.firing.remove(&alert);
+        for leg in self.legs.iter_mut().filter(|leg| leg.shown.contains(&alert)) {
+            leg.changed_at.get_or_insert(now);
+        }
+        let owed = self.legs.iter().any(|leg| leg.known.contains(&alert));
+        if owed {
+            self.ended.insert(alert, view.clone());
+        }
+        owed
+    }
+
+    /// Beyond `max` ends that are owed, gives up the oldest: no leg will hear of it.
+    pub fn forget_excess(&mut self, max: usize) -> Option<Arc<AlertView>> {
+        if self.ended.len() <= max {
+            return None;
+        }
+        let (_, oldest) = self.ended.iter().map(|(id, view)| ((view.ends_at, *id), *id)).min()?;
+        for leg in &mut self.legs {
+            leg.known.remove(&oldest);
+            leg.shown.remove(&oldest);
+        }
+        self.ended.remove(&oldest)
+    }
+
+    pub fn facts(&self, leg: usize) -> Facts {
+        let leg = &self.legs[leg];
+        Facts {
+            firing: self.firing.len(),
+            new: self.firing.difference(&leg.shown).count(),
+            gone: leg.shown.difference(&self.firing).count(),
+            owed_ends: leg.known.difference(&self.firing).count(),
+            changed_at: leg.changed_at,
+            failing_since: leg.failing_since,
+            ever_told: leg.ever_told,
+        }
+    }
+
+    pub fn judge(&self, leg: usize, manner: Manner, now: WallTime) -> Flush {
+        judge(self.legs[leg].state, self.facts(leg), manner, now)
+    }
+
+    /// What a notification to this leg shows now: all of the group while it fits, else what changed first. One firing
+    /// alert always has a place, because a notification without any says that all is well.
+    pub fn show(&self, leg: usize, send_resolved: bool, max: usize) -> Shown {
+        let leg = &self.legs[leg];
+        let (old, new): (Vec<AlertId>, Vec<AlertId>) = self.firing.iter().partition(|id| leg.shown.contains(id));
+        let mut firing: Vec<AlertId> = new.into_iter().chain(old).collect();
+        let mut ended: Vec<AlertId> = match send_resolved {
+            true => leg.known.difference(&self.firing).copied().collect(),
+            false => Vec::new(),
+        };
+        let total = firing.len() + ended.len();
+        if total > max {
+            let fresh = self.firing.difference(&leg.shown).count();
+            let first = fresh.clamp(firing.len().min(1), max);
+            ended.truncate(max - first);
+            firing.truncate(max - ended.len());
+        }
+        let truncated = total - firing.len() - ended.len();
+        firing.sort_unstable();
+        Shown { firing, ended, truncated }
+    }
+
+    /// The number of the next notification, from 1.
+    pub fn next_sequence(&mut self) -> u32 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// A notification that shows the group as it is was written for this leg.
+    pub fn wrote(&mut self, leg: usize, sequence: u32, send_resolved: bool, now: WallTime) {
+        let leg = &mut self.legs[leg];
+        leg.shown.clone_from(&self.firing);
+        match send_resolved {
+            true => leg.known.extend(&self.firing),
+            false => leg.known.clone_from(&self.firing),
+        }
+        leg.changed_at = None;
+        leg.state = LegState::Underway { flushed_at: now, sequence };
+        self.prune();
+    }
+
+    /// The moment came and nothing was said.
+    pub fn skipped(&mut self, leg: usize, reason: SkipReason) {
+        let leg = &mut self.legs[leg];
+        leg.changed_at = None;
+        match reason {
+            SkipReason::ResolvedBeforeTold => {}
+            SkipReason::CancelledOut | SkipReason::ResolvedNotWanted => {
+                leg.shown.clone_from(&self.firing);
+                if !matches!(leg.state, LegState::Underway { .. }) || reason == SkipReason::ResolvedNotWanted {
+                    leg.known.clone_from(&self.firing);
+                }
+            }
+            SkipReason::OwedTooLong { .. } => {
+                leg.shown.clear();
+                leg.known.clear();
+            }
+        }
+        if let LegState::Owed { flushed_at, sequence, .. } = leg.state {
+            leg.state = LegState::Told { flushed_at, sequence };
+        }
+        self.prune();
+    }
+
+    /// A receiver has notification `sequence`. Whether that was the newest.
+    pub fn delivered(&mut self, leg: usize, sequence: u32) -> bool {
+        let leg = &mut self.legs[leg];
+        leg.ever_told = true;
+        leg.failing_since = None;
+        let newest = match leg.state {
+            LegState::Underway { flushed_at, sequence: newest }
+            | LegState::Owed { flushed_at, sequence: newest, .. }
+                if newest == sequence =>
+            {
+                leg.state = LegState::Told { flushed_at, sequence };
+                leg.known.clone_from(&leg.shown);
+                true
+            }
+            _ => false,
+        };
+        self.prune();
+        newest
+    }
+
+    /// Notification `sequence` was given up. Whether that was the newest, so that what it said is owed now.
+    pub fn gave_up(&mut self, leg: usize, sequence: u32, retry_at: WallTime, now: WallTime) -> bool {
+        let leg = &mut self.legs[leg];
+        match leg.state {
+            LegState::Underway { flushed_at, sequence: newest } if newest == sequence => {
+                leg.failing_since.get_or_insert(now);
+                leg.state = LegState::Owed { flushed_at, sequence, retry_at };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The leg's receiver is back: what is owed is due now.
+    pub fn receiver_back(&mut self, leg: usize, now: WallTime) {
+        if let LegState::Owed { retry_at, .. } = &mut self.legs[leg].state {
+            *retry_at = now.min(*retry_at);
+        }
+    }
+
+    /// Nothing fires, nobody is owed anything, and no first moment is still to come.
+    pub fn is_over(&self, group_wait: Millis, now: WallTime) -> bool {
+        let at_rest = |leg: &Leg| match leg.state {
+            LegState::Untold { since } => now >= since + group_wait,
+            LegState::Underway { .. } => false,
+            LegState::Told { .. } | LegState::Owed { .. } => true,
+        };
+        self.firing.is_empty() && self.ended.is_empty() && self.legs.iter().all(at_rest)
+    }
+
+    /// Keeps `G2`.
+    fn prune(&mut self) {
+        let legs = &self.legs;
+        self.ended.retain(|id, _| legs.iter().any(|leg| leg.known.contains(id)));
+    }
+}
+
+#[cfg(test)]
+impl Group {
+    /// `G1`, `G2`, `G3`.
+    pub(crate) fn check(&self) {
+        for leg in &self.legs {
+            assert!(leg.shown.is_subset(&leg.known), "G1 in {}", self.key);
+            let news = self.firing.difference(&leg.shown).next().is_some();
+            let untold = matches!(leg.state, LegState::Untold { .. } | LegState::Owed { .. });
+            assert!(!news || untold || leg.changed_at.is_some(), "G3 in {}: {leg:?}", self.key);
+        }
+        let owed: BTreeSet<AlertId> =
+            self.legs.iter().flat_map(|leg| leg.known.difference(&self.firing)).copied().collect();
+        let ended: BTreeSet<AlertId> = self.ended.keys().copied().collect();
+        assert_eq!(owed, ended, "G2 in {}", self.key);
+    }
+}

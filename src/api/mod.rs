@@ -1,0 +1,205 @@
+//! What people and machines read from a running engine over HTTP.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `/` | the live page |
+//! | `/live` | the page's changing part, which the page asks for every second |
+//! | `/metrics` | Prometheus text |
+//! | `/healthz`, `/readyz` | alive; partitions assigned and the desk running |
+//! | `/api/v1/rules`, `/api/v1/alerts` | in Prometheus' shapes |
+//! | `/api/v1/status` | streams, partitions and receivers as JSON |
+//!
+//! Everything is a read of [`Status`]; nothing here can change the engine.
+
+pub mod metrics;
+mod page;
+mod prometheus;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+
+use crate::edge::clock;
+use crate::engine::plan::{Plan, StreamPlan};
+use crate::model::refusal::RefusalCounts;
+use crate::model::time::EventTime;
+use crate::rule::plan::Rule;
+use crate::notify::outbox::LaneHealth;
+use crate::runtime::Status;
+use crate::stream::watermark::SourceStatus;
+
+/// What the API serves from.
+#[derive(Clone)]
+pub struct Api {
+    pub plan: Arc<Plan>,
+    pub status: Arc<Status>,
+    /// Shown in the page's head: the configuration, or `demo`.
+    pub title: Arc<str>,
+}
+
+impl Api {
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/", get(index))
+            .route("/live", get(live))
+            .route("/metrics", get(scrape))
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/api/v1/rules", get(prometheus::rules))
+            .route("/api/v1/alerts", get(prometheus::alerts))
+            .route("/api/v1/status", get(prometheus::status))
+            .with_state(self)
+    }
+
+    /// Takes the address the page is served on.
+    ///
+    /// # Errors
+    /// The address cannot be bound: the text names it and what is usually the reason.
+    pub async fn bind(listen: &str) -> Result<tokio::net::TcpListener, String> {
+        tokio::net::TcpListener::bind(listen).await.map_err(|error| {
+            format!("cannot listen on {listen}: {error}; is another Foghorn running? choose another address with `--listen`")
+        })
+    }
+}
+
+async fn index(State(api): State<Api>) -> Response {
+    render(page::page(&api, clock::now()))
+}
+
+async fn live(State(api): State<Api>) -> Response {
+    render(page::live(&api, clock::now()))
+}
+
+fn render(html: askama::Result<String>) -> Response {
+    match html {
+        Ok(html) => {
+            let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
+            ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the page cannot be rendered: {error}\n")).into_response(),
+    }
+}
+
+async fn scrape(State(api): State<Api>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics::text(&api, clock::now()) {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response(),
+    }
+}
+
+async fn ready(State(api): State<Api>) -> Response {
+    match api.status.not_ready() {
+        None => "ready\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
+    }
+}
+
+/// One stream over all shards.
+pub(crate) struct StreamView {
+    pub name: Arc<str>,
+    pub records: u64,
+    pub bytes: u64,
+    pub events: u64,
+    pub repeats: u64,
+    pub refused: RefusalCounts,
+    pub watermark: Option<EventTime>,
+    pub sources: Vec<SourceStatus>,
+}
+
+/// One rule over all shards.
+pub(crate) struct RuleView {
+    pub name: Arc<str>,
+    pub group: Arc<str>,
+    pub groups: usize,
+    pub active: usize,
+    pub evaluations: u64,
+}
+
+impl Api {
+    pub(crate) fn streams(&self) -> Vec<StreamView> {
+        let shards = self.status.shards();
+        let view = |(at, stream): (usize, &StreamPlan)| {
+            let mut view = StreamView {
+                name: stream.schema.name.clone(),
+                records: 0,
+                bytes: 0,
+                events: 0,
+                repeats: 0,
+                refused: RefusalCounts::default(),
+                watermark: None,
+                sources: Vec::new(),
+            };
+            for status in shards.iter().filter_map(|(shard, _)| shard.streams.get(at)) {
+                view.records += status.records;
+                view.bytes += status.record_bytes;
+                view.events += status.events;
+                view.repeats += status.repeats;
+                view.refused.merge(&status.refused);
+                // All shards know the stream's watermark; the one that is furthest behind is the careful answer.
+                view.watermark = match (view.watermark, status.watermark) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+                view.sources.extend(status.sources.iter().cloned());
+            }
+            view
+        };
+        self.plan.streams.iter().enumerate().map(view).collect()
+    }
+
+    pub(crate) fn rules(&self) -> Vec<RuleView> {
+        let shards = self.status.shards();
+        let view = |(at, rule): (usize, &Arc<Rule>)| {
+            let of_rule = || shards.iter().flat_map(|(shard, _)| &shard.rules).filter(move |status| status.rule == at);
+            RuleView {
+                name: rule.meta.name.clone(),
+                group: rule.meta.group.clone(),
+                groups: of_rule().map(|status| status.groups).sum(),
+                active: of_rule().map(|status| status.active).sum(),
+                evaluations: of_rule().map(|status| status.evaluations).sum(),
+            }
+        };
+        self.plan.rules.iter().enumerate().map(view).collect()
+    }
+}
+
+/// One integration of one receiver.
+pub(crate) struct ReceiverView {
+    pub name: Arc<str>,
+    pub integration: Arc<str>,
+    /// Attempts by what became of them.
+    pub outcomes: [(&'static str, u64); 6],
+    pub waiting: usize,
+}
+
+impl Api {
+    pub(crate) fn receivers(&self) -> Vec<ReceiverView> {
+        let desk = self.status.desk.lock();
+        let view = |lane: &LaneHealth| ReceiverView {
+            name: lane.receiver.clone(),
+            integration: format!("{}/{}", lane.kind, lane.integration).into(),
+            outcomes: [
+                ("delivered", lane.counts.delivered),
+                ("failed", lane.counts.failed),
+                ("throttled", lane.counts.throttled),
+                ("rejected", lane.counts.rejected),
+                ("timed_out", lane.counts.timed_out),
+                ("given_up", lane.counts.dead),
+            ],
+            waiting: lane.in_flight + lane.queued,
+        };
+        desk.lanes.iter().map(view).collect()
+    }
+}
+
+/// What a rule asks, in one line: its condition, or its silence.
+pub(crate) fn query(rule: &Rule) -> String {
+    let when = rule.condition.iter().map(|condition| condition.text().to_owned());
+    let absent = rule.absent.iter().map(|absent| format!("absent: {}", absent.after));
+    when.chain(absent).collect::<Vec<_>>().join(" or ")
+}

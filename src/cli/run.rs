@@ -1,0 +1,205 @@
+//! `foghorn run`: for real. And `--rehearse`: what would have been said of what Kafka holds now.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::load::World;
+use super::{CommandError, GlobalArgs, LogFormatArg};
+use crate::api::Api;
+use crate::config::checked::{Config, LogFormat, StreamConfig};
+use crate::edge::kafka::{ConsumerConfig, DeadLetterProducer, KafkaSettings, Start, StreamTopics};
+use crate::edge::observe;
+use crate::edge::senders::Senders;
+use crate::edge::{clock, kafka, secrets};
+use crate::engine::desk::Desk;
+use crate::engine::local::Happening;
+use crate::engine::transcript::Paint;
+use crate::runtime::{self, DeadLetterSink, Parts, Status};
+
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The configuration.
+    #[arg(short, long, value_name = "FILE", default_value = "foghorn.yaml", env = "FOGHORN_CONFIG")]
+    pub config: PathBuf,
+    /// Address of the page, the API and the metrics, in place of the configuration's.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Shards, in place of the configuration's; without either, one a core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub shards: Option<u16>,
+    /// Read what Kafka holds now, from its beginning to its end, judge it in event time, print what would have been sent,
+    /// and end. Sends nothing, commits nothing, joins no group that others are in.
+    #[arg(long)]
+    pub rehearse: bool,
+}
+
+pub(super) fn run(args: &RunArgs, global: &GlobalArgs) -> Result<ExitCode, CommandError> {
+    let Some(world) = World::load(Some(&args.config), &[], global)? else { return Ok(ExitCode::from(1)) };
+    let config = world.config.clone().context("the configuration has errors")?;
+    start_log(&config, global)?;
+    let settings = kafka_settings(&config)?;
+    let shards = args.shards.map(usize::from).or(config.shards).unwrap_or_else(cores);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
+    if args.rehearse {
+        return runtime.block_on(rehearse(&world, settings, shards, global));
+    }
+    let listen = args.listen.clone().unwrap_or_else(|| config.server.listen.clone());
+    runtime.block_on(serve(&world, &config, settings, shards, &listen))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn start_log(config: &Config, global: &GlobalArgs) -> Result<(), CommandError> {
+    let format = match (global.log_format, config.log.format) {
+        (Some(LogFormatArg::Json), _) | (None, LogFormat::Json) => observe::LogFormat::Json,
+        (Some(LogFormatArg::Pretty), _) | (None, LogFormat::Pretty) => observe::LogFormat::Pretty,
+    };
+    let log = observe::LogConfig {
+        format,
+        level: config.log.level.clone(),
+        environment: config.log.environment.clone().unwrap_or_default(),
+        color: !global.no_color,
+    };
+    observe::init(&log).map_err(anyhow::Error::msg)
+}
+
+fn kafka_settings(config: &Config) -> Result<KafkaSettings, CommandError> {
+    let kafka = config.kafka.as_ref().context(
+        "the configuration names no Kafka cluster; add `kafka: { brokers: [\"host:9092\"] }`, or try `foghorn demo`",
+    )?;
+    Ok(kafka.settings(|secret| secrets::look_up(secret, secrets::process_environment))?)
+}
+
+/// Topics of all streams, in the order of the plan.
+pub(super) fn topics(streams: &[StreamConfig]) -> Vec<StreamTopics> {
+    let topics = |stream: &StreamConfig| StreamTopics {
+        stream: stream.schema.name.clone(),
+        topics: stream.topics.clone(),
+    };
+    streams.iter().map(topics).collect()
+}
+
+/// Undecodable records go to their stream's dead-letter topic, where it has one.
+pub(super) fn dead_letters(
+    streams: &[StreamConfig],
+    settings: &KafkaSettings,
+) -> Result<(DeadLetterSink, Vec<Arc<DeadLetterProducer>>), CommandError> {
+    let mut producers = Vec::new();
+    for stream in streams {
+        let producer = stream.dead_letter.as_ref().map(|topic| DeadLetterProducer::new(settings, &**topic));
+        producers.push((stream.schema.name.clone(), producer.transpose()?.map(Arc::new)));
+    }
+    let all = producers.iter().filter_map(|(_, producer)| producer.clone()).collect();
+    let sink = move |letter: crate::engine::shard::DeadLetter| {
+        let (stream, producer) = &producers[letter.stream];
+        let Some(producer) = producer else { return };
+        let sent = producer.send(kafka::DeadLetter {
+            payload: &letter.bytes,
+            reason: letter.reason.name(),
+            stream,
+            position: &letter.position,
+            at: letter.at,
+            timestamp: letter.timestamp,
+        });
+        if let Err(error) = sent {
+            tracing::warn!(stream = &**stream, position = %letter.position, "a dead letter was lost: {error}");
+        }
+    };
+    Ok((Arc::new(sink), all))
+}
+
+async fn serve(
+    world: &World,
+    config: &Config,
+    settings: KafkaSettings,
+    shards: usize,
+    listen: &str,
+) -> Result<ExitCode, CommandError> {
+    let status = Arc::new(Status::new(shards, clock::now()));
+    let senders = senders(config)?;
+    let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
+    let address = listener.local_addr()?;
+    let api = Api { plan: world.plan.clone(), status: status.clone(), title: "foghorn".into() };
+    let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
+    let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
+    let consumer = ConsumerConfig::new(settings, topics(&world.streams));
+    let parts = Parts { plan: world.plan.clone(), shards, consumer, dead_letters, seed: seed(), status };
+    tracing::info!(
+        rules = world.plan.rules.len(),
+        streams = world.streams.len(),
+        shards,
+        "watching; the page is on http://{address}"
+    );
+    let desk = Desk::new(world.desk(), seed());
+    runtime::run(parts, desk, Arc::new(senders), stop_signal()).await?;
+    for producer in producers {
+        producer.flush(runtime::DRAIN_MAX);
+    }
+    server.abort();
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn senders(config: &Config) -> Result<Senders, CommandError> {
+    Senders::new(&config.receivers, secrets::process_environment).map_err(|errors| {
+        let texts = errors.into_iter().map(|error| format!("\n  {:#}", anyhow::Error::from(error)));
+        anyhow::anyhow!("receivers cannot be set up:{}", texts.collect::<String>())
+    })
+}
+
+/// Ctrl-C, or SIGTERM.
+pub(super) async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(error) => {
+            tracing::warn!("SIGTERM cannot be listened to: {error}");
+            let _ = interrupt.await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Different in each process: hashing must not be guessable from outside.
+pub(super) fn seed() -> u64 {
+    rand::random()
+}
+
+async fn rehearse(
+    world: &World,
+    mut settings: KafkaSettings,
+    shards: usize,
+    global: &GlobalArgs,
+) -> Result<ExitCode, CommandError> {
+    settings.group = format!("{}-rehearsal-{:016x}", settings.group, seed());
+    settings.start = Start::Earliest;
+    let status = Arc::new(Status::new(shards, clock::now()));
+    let parts = Parts {
+        plan: world.plan.clone(),
+        shards,
+        consumer: ConsumerConfig::new(settings, topics(&world.streams)),
+        dead_letters: Arc::new(|_| {}),
+        seed: seed(),
+        status,
+    };
+    let happened = runtime::rehearse(parts, world.desk()).await?;
+    let paint = if global.colours() { Paint::Ansi } else { Paint::Plain };
+    let mut out = std::io::stdout().lock();
+    for what in happened {
+        if let Happening::Sent(block) = what {
+            write!(out, "{}", block.text(paint))?;
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,253 @@
+//! The few calls of librdkafka that `rdkafka` does not offer, made safe: queues of our own, messages handed over in
+//! bulk, the cached watermarks. All `unsafe` of the consumer is here.
+
+use std::any::Any;
+use std::ffi::{CStr, CString, c_void};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka_sys as sys;
+
+/// Wakes the consumer thread from its sleep. Made before the thread is.
+#[derive(Debug, Default)]
+pub struct Waker(OnceLock<Thread>);
+
+impl Waker {
+    /// From now on the calling thread is the one to wake.
+    pub fn adopt_current(&self) {
+        // A second thread would be a mistake of ours; the first stays.
+        let _ = self.0.set(std::thread::current());
+    }
+
+    pub fn wake(&self) {
+        if let Some(thread) = self.0.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// A queue of librdkafka, which cannot outlive its client.
+pub struct Queue<'c> {
+    queue: NonNull<sys::rd_kafka_queue_t>,
+    client: NonNull<sys::rd_kafka_t>,
+    /// What librdkafka's callback points at while it is set.
+    waker: Option<Arc<Waker>>,
+    lifetime: PhantomData<&'c ()>,
+}
+
+/// What a consumer of messages says after each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    More,
+    /// The messages not yet handed over stay in the queue, in order.
+    Stop,
+}
+
+impl<'c> Queue<'c> {
+    /// A new, empty queue.
+    pub fn new<C: ConsumerContext>(consumer: &'c BaseConsumer<C>) -> Queue<'c> {
+        let client = client_of(consumer);
+        // SAFETY: the client lives as long as `'c`; the call returns a queue with a reference that is ours.
+        let queue = unsafe { sys::rd_kafka_queue_new(client.as_ptr()) };
+        Queue::own(client, queue).expect("librdkafka aborts rather than to run out of memory")
+    }
+
+    /// The queue on which rebalances, errors and the answers to commits arrive. `None` without a group.
+    pub fn of_consumer<C: ConsumerContext>(consumer: &'c BaseConsumer<C>) -> Option<Queue<'c>> {
+        let client = client_of(consumer);
+        // SAFETY: as in `new`; null without a group.
+        let queue = unsafe { sys::rd_kafka_queue_get_consumer(client.as_ptr()) };
+        Queue::own(client, queue)
+    }
+
+    fn own(client: NonNull<sys::rd_kafka_t>, queue: *mut sys::rd_kafka_queue_t) -> Option<Queue<'c>> {
+        NonNull::new(queue).map(|queue| Queue { queue, client, waker: None, lifetime: PhantomData })
+    }
+
+    /// Ops that wait.
+    pub fn len(&self) -> usize {
+        // SAFETY: the queue is ours until `drop`.
+        unsafe { sys::rd_kafka_queue_length(self.queue.as_ptr()) }
+    }
+
+    /// Messages of this partition arrive here from now on. To be called before the partition is assigned: a stop of
+    /// fetching undoes it.
+    pub fn adopt(&self, topic: &str, partition: i32) {
+        let topic = CString::new(topic).expect("topic names come from Kafka, which has no NUL in them");
+        // SAFETY: client and topic are valid for the call, which returns a reference of ours or null. Forwarding
+        // keeps its own references to both queues, so ours to the partition's may go.
+        unsafe {
+            let source = sys::rd_kafka_queue_get_partition(self.client.as_ptr(), topic.as_ptr(), partition);
+            if !source.is_null() {
+                sys::rd_kafka_queue_forward(source, self.queue.as_ptr());
+                sys::rd_kafka_queue_destroy(source);
+            }
+        }
+    }
+
+    /// Has `waker` called whenever the queue ceases to be empty.
+    pub fn wake_on_arrival(&mut self, waker: Arc<Waker>) {
+        unsafe extern "C" fn arrived(_: *mut sys::rd_kafka_t, waker: *mut c_void) {
+            // SAFETY: `waker` is the one the queue holds until it has taken the callback away, which it does under
+            // the lock the callback is called with.
+            unsafe { &*waker.cast::<Waker>() }.wake();
+        }
+        let opaque = Arc::as_ptr(&waker).cast_mut().cast::<c_void>();
+        // SAFETY: `opaque` stays valid, see above.
+        unsafe { sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), Some(arrived), opaque) };
+        self.waker = Some(waker);
+    }
+
+    /// Hands what is in the queue to `take`, one message after the other, until it is empty or `take` says stop.
+    /// Never waits. Returns how many ops were served.
+    ///
+    /// For queues to which nothing but partitions is forwarded: other ops would be taken for messages.
+    pub fn serve(&self, take: &mut dyn FnMut(Message<'_>) -> Flow) -> usize {
+        struct State<'a> {
+            client: *mut sys::rd_kafka_t,
+            take: &'a mut dyn FnMut(Message<'_>) -> Flow,
+            panic: Option<Box<dyn Any + Send>>,
+        }
+        unsafe extern "C" fn one(message: *mut sys::rd_kafka_message_t, state: *mut c_void) {
+            // SAFETY: `state` is the one below, borrowed by nobody else during the call; `message` is valid until
+            // this returns.
+            let (state, message) = unsafe { (&mut *state.cast::<State<'_>>(), Message(&*message)) };
+            let flow = match state.panic {
+                Some(_) => Flow::Stop,
+                None => catch_unwind(AssertUnwindSafe(|| (state.take)(message))).unwrap_or_else(|panic| {
+                    state.panic = Some(panic);
+                    Flow::Stop
+                }),
+            };
+            if flow == Flow::Stop {
+                // SAFETY: sets a flag of this thread, read when the callback returns.
+                unsafe { sys::rd_kafka_yield(state.client) };
+            }
+        }
+        let mut state = State { client: self.client.as_ptr(), take, panic: None };
+        // SAFETY: `state` outlives the call, which calls `one` on this thread only. No panic crosses the C frames.
+        let served = unsafe {
+            sys::rd_kafka_consume_callback_queue(self.queue.as_ptr(), 0, Some(one), ptr::from_mut(&mut state).cast())
+        };
+        if let Some(panic) = state.panic {
+            resume_unwind(panic);
+        }
+        usize::try_from(served).unwrap_or(0)
+    }
+}
+
+impl Drop for Queue<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the client still lives (`'c`), and the reference is ours to give up. Once the callback is gone
+        // nothing points at the waker.
+        unsafe {
+            if self.waker.is_some() {
+                sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+            }
+            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
+    }
+}
+
+/// A message while librdkafka lends it to us.
+#[derive(Clone, Copy)]
+pub struct Message<'m>(&'m sys::rd_kafka_message_t);
+
+impl<'m> Message<'m> {
+    /// Tells topics apart without reading their names. Good while any partition of the topic is assigned.
+    pub fn topic_key(&self) -> usize {
+        self.0.rkt as usize
+    }
+
+    pub fn topic(&self) -> &'m str {
+        if self.0.rkt.is_null() {
+            return "";
+        }
+        // SAFETY: the topic outlives the message, and so does its name, which is ASCII.
+        unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.0.rkt)) }.to_str().unwrap_or("")
+    }
+
+    pub fn partition(&self) -> i32 {
+        self.0.partition
+    }
+
+    pub fn offset(&self) -> i64 {
+        self.0.offset
+    }
+
+    /// Epoch milliseconds; −1 where the record has none.
+    pub fn timestamp(&self) -> i64 {
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: reads two fields of the message.
+        unsafe { sys::rd_kafka_message_timestamp(self.0, &mut kind) }
+    }
+
+    /// `None` for a tombstone.
+    pub fn payload(&self) -> Option<&'m [u8]> {
+        // SAFETY: librdkafka says `len` bytes stand at `payload`, until the message is given back.
+        NonNull::new(self.0.payload)
+            .map(|payload| unsafe { std::slice::from_raw_parts(payload.as_ptr().cast::<u8>(), self.0.len) })
+    }
+
+    /// Set where this is no record but an event of the partition, such as its end.
+    pub fn error(&self) -> Option<RDKafkaErrorCode> {
+        match self.0.err {
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => None,
+            error => Some(error.into()),
+        }
+    }
+}
+
+/// Commits `offsets`; how it ended is told to the context's `commit_callback`. The call `rdkafka` has for this tells it
+/// to a callback which it does not set.
+pub fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    offsets: &TopicPartitionList,
+    answer: &Queue<'_>,
+) -> Result<(), RDKafkaErrorCode> {
+    // SAFETY: client and queue are alive, the list is copied, and no callback is given.
+    let error = unsafe {
+        sys::rd_kafka_commit_queue(
+            client_of(consumer).as_ptr(),
+            offsets.ptr(),
+            answer.queue.as_ptr(),
+            None,
+            ptr::null_mut(),
+        )
+    };
+    match error {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        error => Err(error.into()),
+    }
+}
+
+/// The low and high watermark of a partition as the last fetch told them; no request is made.
+pub fn cached_watermarks<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &CStr,
+    partition: i32,
+) -> Option<(i64, i64)> {
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: all pointers are valid for the call.
+    let error = unsafe {
+        sys::rd_kafka_get_watermark_offsets(
+            client_of(consumer).as_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut low,
+            &mut high,
+        )
+    };
+    let known = error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
+    known.then_some((low, high))
+}
+
+fn client_of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> NonNull<sys::rd_kafka_t> {
+    NonNull::new(consumer.client().native_ptr()).expect("a client is never null")
+}

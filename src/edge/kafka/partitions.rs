@@ -1,0 +1,298 @@
+//! The partitions that are ours, and the way of a message from librdkafka's hands into its shard's outbox.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::events::SourceEvent;
+use super::native::{Flow, Message};
+use super::outbox::{Handover, Lane, Outbox};
+use super::status::Problems;
+use super::topics::{Subscription, shard_of};
+use crate::model::position::{Position, SourceId};
+
+/// Messages taken from one shard's queue before the others get their turn.
+const MESSAGES_A_TURN: usize = 16_384;
+
+/// One partition that is ours.
+pub struct Partition {
+    pub source: SourceId,
+    /// The topic as librdkafka wants it.
+    pub topic: CString,
+    pub shard: usize,
+    lanes: Vec<Lane>,
+    /// The next offset to be read.
+    pub position: Option<i64>,
+    /// The end was reached at this offset, and the shard has not been told.
+    end: Option<i64>,
+    pub at_end: bool,
+    /// The shard has been told that it goes; what still comes is for its next owner.
+    leaving: bool,
+    pub committed: Option<i64>,
+    pub records: u64,
+}
+
+impl Partition {
+    pub fn streams(&self) -> Vec<usize> {
+        self.lanes.iter().map(|lane| lane.stream).collect()
+    }
+}
+
+/// What has come in, ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    pub records: u64,
+    pub payload_bytes: u64,
+    pub tombstones: u64,
+    pub holds: u64,
+}
+
+pub struct Intake {
+    subscription: Subscription,
+    shards: usize,
+    partitions: Vec<Partition>,
+    /// By shard; empty once intake has ended, which is how shards learn of it.
+    outboxes: Vec<Outbox>,
+    held: Vec<bool>,
+    /// From librdkafka's topic key and partition to the index in `partitions`; forgotten whenever those change.
+    known: HashMap<(usize, i32), usize>,
+    /// The last one found: messages come in runs.
+    last: Option<(usize, i32, usize)>,
+    pub totals: Totals,
+}
+
+impl Intake {
+    pub fn new(subscription: Subscription, outboxes: Vec<Outbox>) -> Intake {
+        Intake {
+            subscription,
+            shards: outboxes.len(),
+            partitions: Vec::new(),
+            held: vec![false; outboxes.len()],
+            outboxes,
+            known: HashMap::new(),
+            last: None,
+            totals: Totals::default(),
+        }
+    }
+
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    pub fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+
+    pub fn find(&mut self, source: &SourceId) -> Option<&mut Partition> {
+        self.partitions.iter_mut().find(|partition| partition.source == *source)
+    }
+
+    pub fn shard_of(&self, source: &SourceId) -> usize {
+        shard_of(&source.topic, source.partition, self.shards)
+    }
+
+    pub fn is_held(&self, shard: usize) -> bool {
+        self.held.get(shard).copied().unwrap_or(false)
+    }
+
+    /// Takes partitions on and tells their shards. A topic that no stream wants cannot come, as patterns mean the same
+    /// to librdkafka and to us; if one did, its records would be passed over.
+    pub fn assign(&mut self, sources: Vec<SourceId>) {
+        let mut told: Vec<Vec<(usize, SourceId)>> = vec![Vec::new(); self.shards];
+        for source in sources {
+            let streams = self.subscription.streams_of(&source.topic);
+            let shard = self.shard_of(&source);
+            told[shard].extend(streams.iter().map(|stream| (*stream, source.clone())));
+            self.partitions.retain(|partition| partition.source != source);
+            self.partitions.push(Partition {
+                topic: CString::new(&*source.topic).expect("topic names come from Kafka, which has no NUL in them"),
+                source,
+                shard,
+                lanes: streams.into_iter().map(Lane::new).collect(),
+                position: None,
+                end: None,
+                at_end: false,
+                leaving: false,
+                committed: None,
+                records: 0,
+            });
+        }
+        self.partitions.sort_by(|a, b| a.source.cmp(&b.source));
+        self.forget_indexes();
+        self.tell(told.into_iter().map(|list| (!list.is_empty()).then_some(SourceEvent::Assigned(list))));
+    }
+
+    /// Tells the shards that partitions go, after everything read of them. They are ours until [`Intake::remove`].
+    pub fn revoke(&mut self, sources: &[SourceId], lost: bool) {
+        let mut told: Vec<Vec<SourceId>> = vec![Vec::new(); self.shards];
+        for source in sources {
+            if let Some(partition) = self.find(source).filter(|partition| !partition.leaving) {
+                partition.leaving = true;
+                let shard = partition.shard;
+                told[shard].push(source.clone());
+            }
+        }
+        let event = if lost { SourceEvent::Lost } else { SourceEvent::Revoked };
+        self.tell(told.into_iter().map(|list| (!list.is_empty()).then(|| event(list))));
+    }
+
+    pub fn remove(&mut self, sources: &[SourceId]) {
+        self.partitions.retain(|partition| !sources.contains(&partition.source));
+        self.forget_indexes();
+    }
+
+    fn forget_indexes(&mut self) {
+        self.known.clear();
+        self.last = None;
+    }
+
+    fn tell(&mut self, events: impl Iterator<Item = Option<SourceEvent>>) {
+        for (shard, event) in events.enumerate() {
+            let Some(event) = event else { continue };
+            self.flush(shard);
+            if let Some(outbox) = self.outboxes.get_mut(shard) {
+                outbox.tell(event);
+            }
+        }
+    }
+
+    /// Seals what is open for a shard, and with it the ends that were reached.
+    fn flush(&mut self, shard: usize) {
+        let Some(outbox) = self.outboxes.get_mut(shard) else { return };
+        let mut ends = Vec::new();
+        for partition in self.partitions.iter_mut().filter(|partition| partition.shard == shard) {
+            // One that leaves has been flushed before it began to.
+            if let Some(offset) = partition.end.take() {
+                ends.push(Position { source: partition.source.clone(), offset });
+            }
+        }
+        outbox.flush(ends);
+    }
+
+    /// Seals what has waited long enough, and gives the channels what they take. Says whether all shards are there.
+    pub fn hand_over(&mut self, now: Instant) -> bool {
+        let mut all_there = true;
+        for shard in 0..self.outboxes.len() {
+            // While a shard is held, its open batch may as well go on filling.
+            if !self.outboxes[shard].is_held() && self.outboxes[shard].is_due(now) {
+                self.flush(shard);
+            }
+            all_there &= self.note_handover(shard) != Handover::Gone;
+        }
+        all_there
+    }
+
+    fn note_handover(&mut self, shard: usize) -> Handover {
+        let handover = self.outboxes[shard].hand_over();
+        let held = handover == Handover::Held;
+        if held && !self.held[shard] {
+            self.totals.holds += 1;
+        }
+        self.held[shard] = held;
+        handover
+    }
+
+    /// Seals everything, due or not: no more will come.
+    pub fn flush_all(&mut self) {
+        (0..self.outboxes.len()).for_each(|shard| self.flush(shard));
+    }
+
+    /// Whether nothing waits for room in a channel.
+    pub fn is_handed_over(&self) -> bool {
+        !self.outboxes.iter().any(Outbox::is_held)
+    }
+
+    /// Closes the channels. What is not handed over is not delivered.
+    pub fn close(&mut self) {
+        self.outboxes.clear();
+        self.held.clear();
+    }
+
+    /// How long nothing needs to be done for the open batches.
+    pub fn due_in(&self, now: Instant) -> Option<Duration> {
+        self.outboxes.iter().filter(|outbox| !outbox.is_held()).filter_map(|outbox| outbox.due_in(now)).min()
+    }
+
+    /// A turn of one shard: hand this to its queue. Stops after a fair share, and when the shard takes no more.
+    pub fn turn<'a>(&'a mut self, problems: &'a Problems) -> impl FnMut(Message<'_>) -> Flow + 'a {
+        let mut left = MESSAGES_A_TURN;
+        move |message| {
+            left -= 1;
+            match self.take(message, problems) {
+                Flow::More if left > 0 => Flow::More,
+                Flow::More | Flow::Stop => Flow::Stop,
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message<'_>, problems: &Problems) -> Flow {
+        let Some(index) = self.index_of(&message) else { return Flow::More };
+        let partition = &mut self.partitions[index];
+        if partition.leaving {
+            return Flow::More;
+        }
+        let Some(outbox) = self.outboxes.get_mut(partition.shard) else { return Flow::More };
+        match message.error() {
+            None => {}
+            Some(RDKafkaErrorCode::PartitionEOF) => {
+                partition.position = Some(message.offset());
+                partition.end = Some(message.offset());
+                partition.at_end = true;
+                outbox.note();
+                return Flow::More;
+            }
+            Some(code) => {
+                let text = message.payload().map(String::from_utf8_lossy).unwrap_or_default();
+                problems.report(code, &format!("{}: {code}: {text}", partition.source));
+                return Flow::More;
+            }
+        }
+        let offset = message.offset();
+        partition.position = Some(offset + 1);
+        partition.end = None;
+        partition.at_end = false;
+        partition.records += 1;
+        self.totals.records += 1;
+        let Some(payload) = message.payload() else {
+            self.totals.tombstones += 1;
+            return Flow::More;
+        };
+        self.totals.payload_bytes += payload.len() as u64;
+        let timestamp = message.timestamp();
+        for lane in &mut partition.lanes {
+            outbox.push(lane, &partition.source, offset, timestamp, payload);
+        }
+        if !outbox.is_held() {
+            return Flow::More;
+        }
+        // A batch is full.
+        let shard = partition.shard;
+        match self.note_handover(shard) {
+            Handover::Done => Flow::More,
+            Handover::Held | Handover::Gone => Flow::Stop,
+        }
+    }
+
+    fn index_of(&mut self, message: &Message<'_>) -> Option<usize> {
+        let (topic, partition) = (message.topic_key(), message.partition());
+        if let Some((last_topic, last_partition, index)) = self.last
+            && (last_topic, last_partition) == (topic, partition)
+        {
+            return Some(index);
+        }
+        let index = match self.known.get(&(topic, partition)) {
+            Some(index) => *index,
+            None => {
+                let name = message.topic();
+                let ours = |p: &Partition| p.source.partition == partition && *p.source.topic == *name;
+                let index = self.partitions.iter().position(ours)?;
+                self.known.insert((topic, partition), index);
+                index
+            }
+        };
+        self.last = Some((topic, partition, index));
+        Some(index)
+    }
+}

@@ -1,0 +1,40 @@
+//! What the operating system says of this process, for metrics.
+
+/// Use of resources so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// User and system time.
+    pub cpu_seconds: f64,
+    pub resident_bytes: u64,
+    pub open_files: u64,
+    /// Since the epoch.
+    pub started_seconds: f64,
+}
+
+/// `None` where `/proc` is not there.
+pub fn usage() -> Option<Usage> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the command in brackets and may hold spaces; fields are counted after it (proc(5)).
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let number = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<u64>().ok());
+    // SAFETY: sysconf has no preconditions.
+    let (ticks, page) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK) as f64, libc::sysconf(libc::_SC_PAGESIZE) as u64) };
+    let boot = std::fs::read_to_string("/proc/stat").ok()?;
+    let boot: f64 = boot.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
+    Some(Usage {
+        cpu_seconds: (number(14)? + number(15)?) as f64 / ticks,
+        resident_bytes: number(24)? * page,
+        open_files: std::fs::read_dir("/proc/self/fd").map(|entries| entries.count() as u64).unwrap_or(0),
+        started_seconds: boot + number(22)? as f64 / ticks,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_has_used_something() {
+        let usage = super::usage().expect("Linux has /proc");
+        assert!(usage.resident_bytes > 1 << 20 && usage.open_files > 0 && usage.started_seconds > 1e9, "{usage:?}");
+    }
+}

@@ -1,0 +1,455 @@
+//! A world made of values around one desk: receivers that can fail, throttle and hang, and a clock that jumps from one
+//! deadline to the next. Driven by scripts (scenarios) and by generated storms (properties).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::sync::Arc;
+
+use crate::alert::life::AlertName;
+use crate::alert::matcher::Matcher;
+use crate::alert::route::{GroupBy, Route, RouteTree};
+use crate::engine::desk::{Desk, DeskBounds, DeskConfig, DeskInput, DeskOutput, ReceiverPolicy};
+use crate::engine::journal::{Decision, JournalEntry};
+use crate::model::signal::ResolvedBecause;
+use crate::model::{
+    Delivery, DeliveryId, EventTime, Evidence, Labels, Millis, Outcome, RuleMeta, Signal, SourceId, ThreadHandle,
+    Transition, WallTime,
+};
+use crate::notify::outbox::{IntegrationPolicy, LaneId};
+use crate::notify::retry::RetryPolicy;
+
+/// How a stand-in receiver answers. All but `Hang` answer after the stand-in's delay.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Mood {
+    Well,
+    Fails {
+        after: Option<Millis>,
+    },
+    Throttles {
+        after: Option<Millis>,
+    },
+    Rejects,
+    /// Takes it and never says so.
+    Hangs,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct StandIn {
+    pub mood: Mood,
+    pub delay: Millis,
+    /// Idempotency keys it said it has, in order.
+    pub accepted: Vec<String>,
+    /// What it believes fires, by dedup key: what a page made of its messages would show.
+    pub believes: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// A receipt on its way back.
+type Answer = (Arc<str>, DeliveryId, Outcome);
+
+pub(super) struct World {
+    pub desk: Desk,
+    pub now: WallTime,
+    pub stand_ins: BTreeMap<(Arc<str>, usize), StandIn>,
+    answers: BTreeMap<(WallTime, u64), Answer>,
+    sent: u64,
+    pub deliveries: Vec<(WallTime, Delivery)>,
+    pub journal: Vec<JournalEntry>,
+    log: String,
+    show_all: bool,
+}
+
+pub(super) fn rule(name: &str) -> Arc<RuleMeta> {
+    Arc::new(RuleMeta { name: name.into(), group: "test".into(), file: "rules/test.yaml".into(), line: 1 })
+}
+
+impl World {
+    pub(super) fn new(config: DeskConfig, seed: u64) -> World {
+        let mut stand_ins = BTreeMap::new();
+        for receiver in config.receivers() {
+            for integration in 0..receiver.integrations.len() {
+                let stand_in =
+                    StandIn { mood: Mood::Well, delay: Millis(100), accepted: Vec::new(), believes: BTreeMap::new() };
+                stand_ins.insert((receiver.name.clone(), integration), stand_in);
+            }
+        }
+        World {
+            desk: Desk::new(config, seed),
+            now: WallTime(0),
+            stand_ins,
+            answers: BTreeMap::new(),
+            sent: 0,
+            deliveries: Vec::new(),
+            journal: Vec::new(),
+            log: String::new(),
+            show_all: false,
+        }
+    }
+
+    /// Runs deadlines and answers in the order of their time, and stops at `until`.
+    pub(super) fn advance(&mut self, until: WallTime) {
+        for turn in 0.. {
+            assert!(turn < 1_000_000, "the desk keeps itself busy without getting anywhere at {}", self.now);
+            let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
+            let deadline = self.desk.next_deadline();
+            let Some(next) = answer.into_iter().chain(deadline).min().filter(|at| *at <= until) else { break };
+            self.now = self.now.max(next);
+            match answer.is_some_and(|at| at <= next) {
+                true => {
+                    let (_, (receiver, id, outcome)) = self.answers.pop_first().expect("there is an answer");
+                    self.handle(DeskInput::Receipt { receiver, id, outcome });
+                }
+                false => self.handle(DeskInput::Tick),
+            }
+        }
+        self.now = self.now.max(until);
+    }
+
+    pub(super) fn handle(&mut self, input: DeskInput) {
+        let mut out = Vec::new();
+        self.desk.handle(self.now, input, &mut out);
+        for output in out {
+            match output {
+                DeskOutput::Journal(entry) => {
+                    self.show(&entry);
+                    self.journal.push(entry);
+                }
+                DeskOutput::Deliver { receiver, delivery } => self.deliver(receiver, delivery),
+                DeskOutput::DeadLetter(_) => {}
+            }
+        }
+        self.check();
+    }
+
+    pub(super) fn signal(&mut self, name: &AlertName, transition: Transition, fired_at: Option<EventTime>) {
+        let at = EventTime(self.now.0);
+        let signal = Signal {
+            rule: rule(&name.rule),
+            labels: name.labels.clone(),
+            transition,
+            at,
+            active_since: fired_at.unwrap_or(at),
+            fired_at,
+            annotations: Vec::new(),
+            value: Some(1.0),
+            evidence: Arc::new(Evidence::default()),
+        };
+        self.handle(DeskInput::Signals(vec![signal]));
+    }
+
+    pub(super) fn fire(&mut self, name: &AlertName) {
+        self.signal(name, Transition::Firing, Some(EventTime(self.now.0)));
+    }
+
+    pub(super) fn resolve(&mut self, name: &AlertName) {
+        self.signal(name, Transition::Resolved(ResolvedBecause::Normal), None);
+    }
+
+    pub(super) fn stand_in(&mut self, target: &str) -> &mut StandIn {
+        let (receiver, kind) = target.split_once('/').expect("receiver/kind");
+        let config = &self.desk.config;
+        let policy = &config.receivers[config.receiver_index[receiver]];
+        let integration = policy.integrations.iter().position(|policy| &*policy.kind == kind).expect("a kind");
+        self.stand_ins.get_mut(&(receiver.into(), integration)).expect("every integration has a stand-in")
+    }
+
+    fn deliver(&mut self, receiver: Arc<str>, delivery: Delivery) {
+        let note = &delivery.notification;
+        let names = |list: Vec<AlertName>| list.iter().map(AlertName::to_string).collect::<Vec<_>>().join(" ");
+        let firing = names(note.firing().map(AlertName::from).collect());
+        let resolved = names(note.resolved().map(AlertName::from).collect());
+        let kind = self.desk.config.receivers[self.desk.config.receiver_index[&receiver]].integrations
+            [delivery.integration]
+            .kind
+            .clone();
+        let mut line = format!("→ {receiver}/{kind} #{} {:?}", note.sequence, note.reason);
+        if delivery.attempt > 1 {
+            let _ = write!(line, " (attempt {})", delivery.attempt);
+        }
+        for (word, list) in [("firing", &firing), ("resolved", &resolved)] {
+            if !list.is_empty() {
+                let _ = write!(line, " {word} {list}");
+            }
+        }
+        if note.truncated > 0 {
+            let _ = write!(line, " and {} more", note.truncated);
+        }
+        if let Some(thread) = &delivery.thread {
+            let _ = write!(line, " in thread {}", thread.0.join("/"));
+        }
+        self.log(&line);
+
+        let stand_in = self.stand_ins.get_mut(&(receiver.clone(), delivery.integration)).expect("a stand-in");
+        let reason = || "503 from the stand-in".to_owned();
+        let outcome = match stand_in.mood.clone() {
+            Mood::Well => {
+                let thread = Some(ThreadHandle(vec![format!("t{}", note.group_since.0)]));
+                Some(Outcome::Delivered { thread })
+            }
+            Mood::Fails { after } => Some(Outcome::Retry { after, throttled: false, reason: reason() }),
+            Mood::Throttles { after } => Some(Outcome::Retry { after, throttled: true, reason: "429".into() }),
+            Mood::Rejects => Some(Outcome::Rejected { reason: "400 from the stand-in".into() }),
+            Mood::Hangs => None,
+        };
+        if matches!(outcome, Some(Outcome::Delivered { .. }) | None) {
+            let firing: BTreeSet<String> = note.firing().map(|alert| AlertName::from(alert).to_string()).collect();
+            stand_in.believes.insert(note.dedup_key(), firing);
+        }
+        if matches!(outcome, Some(Outcome::Delivered { .. })) {
+            stand_in.accepted.push(note.idempotency_key());
+        }
+        if let Some(outcome) = outcome {
+            self.sent += 1;
+            self.answers.insert((self.now + stand_in.delay, self.sent), (receiver, delivery.id, outcome));
+        }
+        self.deliveries.push((self.now, delivery));
+    }
+
+    /// A receipt for the `nth` delivery to a target (from 1), out of the blue.
+    fn late_receipt(&mut self, target: &str, nth: usize) {
+        let (receiver, kind) = target.split_once('/').expect("receiver/kind");
+        let policy = &self.desk.config.receivers[self.desk.config.receiver_index[receiver]];
+        let integration = policy.integrations.iter().position(|policy| &*policy.kind == kind).expect("a kind");
+        let (_, delivery) = self
+            .deliveries
+            .iter()
+            .filter(|(_, d)| &*d.notification.receiver == receiver && d.integration == integration)
+            .nth(nth - 1)
+            .expect("that many were delivered");
+        let outcome = Outcome::Delivered { thread: None };
+        self.handle(DeskInput::Receipt { receiver: receiver.into(), id: delivery.id, outcome });
+    }
+
+    /// What must hold after every input.
+    fn check(&self) {
+        for (index, lane) in self.desk.lanes().enumerate() {
+            let (counts, held) = (lane.counts, self.desk.outbox.held(LaneId(index)) as u64);
+            assert_eq!(counts.pushed, counts.delivered + counts.superseded + counts.dead + held, "O3 in {lane:?}");
+        }
+        for alert in self.desk.alerts().filter(|alert| alert.is_firing()) {
+            assert!(!alert.groups.is_empty(), "K3: {} fires and is in no group", AlertName::from(alert));
+        }
+        for (key, entry) in &self.desk.groups {
+            let timer = entry.deadline.map(|at| self.desk.timers.contains(&(at, key.clone())));
+            assert_ne!(timer, Some(false), "the deadline of {key} has a timer");
+            entry.group.check();
+        }
+    }
+
+    fn show(&mut self, entry: &JournalEntry) {
+        let quiet = matches!(
+            entry.decision,
+            Decision::Attempt { .. }
+                | Decision::Flush { .. }
+                | Decision::Joined { .. }
+                | Decision::GroupOpened { .. }
+                | Decision::Alert { .. }
+        );
+        if self.show_all || !quiet {
+            self.log(&entry.decision.to_string());
+        }
+    }
+
+    fn log(&mut self, line: &str) {
+        let line = line.replace("1970-01-01T", "").replace('Z', "");
+        let _ = writeln!(self.log, "{:>9}  {line}", Millis(self.now.0).to_string());
+    }
+}
+
+/// `Slow{host=a, severity=critical}`; the label `alertname` is added.
+pub(super) fn alert_name(text: &str) -> AlertName {
+    let (rule, labels) = text.split_once('{').unwrap_or((text, ""));
+    let pairs = labels.trim_end_matches('}').split(',').filter_map(|pair| pair.trim().split_once('='));
+    AlertName { rule: rule.into(), labels: Labels::from_pairs(pairs).with([("alertname", rule)]) }
+}
+
+/// Runs a script and gives back what happened. Setup lines first:
+///
+/// ```text
+/// receiver ops slack mail:quiet          # :quiet is send_resolved: false; :pace=1s, :pace=NAME/1s; :hands=1
+/// route ops by:alertname wait:30s        # the root; further routes with matchers are its children
+/// route pager {severity="critical"} continue
+/// bound alerts 3
+/// retry 3 attempts 10m
+/// show all
+/// ```
+///
+/// then `TIME WORD …` lines, in order of time.
+pub(super) fn run(script: &str) -> String {
+    let (mut receivers, mut root, mut children) = (Vec::new(), None, Vec::new());
+    let mut bounds = DeskBounds::default();
+    let mut retry = RetryPolicy::default();
+    let mut show_all = false;
+    let mut world: Option<World> = None;
+    for line in script.lines().map(|line| line.split(" # ").next().unwrap_or("").trim()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match &words[..] {
+            [] => {}
+            ["receiver", name, kinds @ ..] => receivers.push((*name, kinds.to_vec())),
+            ["route", receiver, facts @ ..] => {
+                let route = script_route(receiver, facts);
+                match root {
+                    None => root = Some(route),
+                    Some(_) => children.push(route),
+                }
+            }
+            ["bound", "alerts", max] => bounds.alerts_max = max.parse().expect("a number"),
+            ["bound", "groups", max] => bounds.groups_max = max.parse().expect("a number"),
+            ["bound", "shown", max] => bounds.alerts_per_notification_max = max.parse().expect("a number"),
+            ["bound", "lane", max] => bounds.lane_queue_max = max.parse().expect("a number"),
+            ["bound", "ended", max] => bounds.ended_per_group_max = max.parse().expect("a number"),
+            ["bound", "owed", max] => bounds.owed_max = max.parse().expect("a length"),
+            ["retry", attempts, "attempts", length] => {
+                retry.attempts_max = attempts.parse().expect("a number");
+                retry.give_up_after = length.parse().expect("a length");
+            }
+            ["show", "all"] => show_all = true,
+            [at, rest @ ..] => {
+                let world = world.get_or_insert_with(|| {
+                    let receivers = receivers.iter().map(|(name, kinds)| script_receiver(name, kinds, retry)).collect();
+                    let mut root = root.clone().expect("a root route");
+                    root.routes = std::mem::take(&mut children);
+                    let routes = RouteTree::new(root).expect("valid routes");
+                    let config = DeskConfig::new(routes, receivers, "http://foghorn/").expect("valid");
+                    let mut world = World::new(config.with_bounds(bounds).expect("valid"), 1);
+                    world.show_all = show_all;
+                    world
+                });
+                let at: Millis = at.parse().expect("a time");
+                world.advance(WallTime(at.0));
+                act(world, rest);
+            }
+        }
+    }
+    world.map(|world| world.log).unwrap_or_default()
+}
+
+fn script_route(receiver: &str, facts: &[&str]) -> Route {
+    let mut route = Route::to(receiver);
+    for fact in facts {
+        match fact.split_once(':') {
+            _ if fact.starts_with('{') => route.matchers = Matcher::parse_list(fact).expect("matchers"),
+            None if *fact == "continue" => route.continues = true,
+            Some(("by", names)) => {
+                let names = names.split(',').filter(|name| !name.is_empty());
+                route.group_by = Some(GroupBy::from_names(names).expect("group_by"));
+            }
+            Some(("wait", length)) => route.group_wait = Some(length.parse().expect("a length")),
+            Some(("interval", length)) => route.group_interval = Some(length.parse().expect("a length")),
+            Some(("repeat", length)) => route.repeat_interval = Some(length.parse().expect("a length")),
+            _ => panic!("what is {fact}"),
+        }
+    }
+    route
+}
+
+fn script_receiver(name: &str, kinds: &[&str], retry: RetryPolicy) -> ReceiverPolicy {
+    let integration = |text: &&str| {
+        let mut facts = text.split(':');
+        let mut policy = IntegrationPolicy::new(facts.next().expect("a kind"));
+        policy.retry = retry;
+        for fact in facts {
+            match fact.split_once('=') {
+                None if fact == "quiet" => policy.send_resolved = false,
+                Some(("hands", count)) => policy.concurrency = count.parse().expect("a number"),
+                Some(("pace", pace)) => {
+                    let (name, length) = pace.split_once('/').map_or((None, pace), |(n, l)| (Some(n), l));
+                    policy.pace = name.map(Into::into);
+                    policy.min_interval = length.parse().expect("a length");
+                }
+                _ => panic!("what is {fact}"),
+            }
+        }
+        policy
+    };
+    ReceiverPolicy { name: name.into(), integrations: kinds.iter().map(integration).collect() }
+}
+
+fn act(world: &mut World, words: &[&str]) {
+    match words {
+        ["end"] => {}
+        ["pending", alerts @ ..] => {
+            for alert in alerts {
+                world.signal(&alert_name(alert), Transition::Pending, None);
+            }
+        }
+        ["drop", alert] => world.signal(&alert_name(alert), Transition::Dropped, None),
+        ["refresh", alert, fired_at] => {
+            let fired_at: Millis = fired_at.parse().expect("a time");
+            world.signal(&alert_name(alert), Transition::Refreshed, Some(EventTime(fired_at.0)));
+        }
+        ["fire", alerts @ ..] => alerts.iter().for_each(|alert| world.fire(&alert_name(alert))),
+        ["resolve", alerts @ ..] => alerts.iter().for_each(|alert| world.resolve(&alert_name(alert))),
+        ["forget", alert] => {
+            world.signal(&alert_name(alert), Transition::Resolved(ResolvedBecause::RuleRemoved), None);
+        }
+        ["stalled", stream, topic, for_] => world.handle(DeskInput::SourceStalled {
+            stream: (*stream).into(),
+            source: SourceId::new(*topic, 0),
+            watermark: EventTime(0),
+            still_for: for_.parse().expect("a length"),
+        }),
+        ["moves", stream, topic] => {
+            world.handle(DeskInput::SourceRecovered { stream: (*stream).into(), source: SourceId::new(*topic, 0) })
+        }
+        ["degraded", name, groups_max] => world.handle(DeskInput::RuleDegraded {
+            rule: rule(name),
+            groups_max: groups_max.parse().expect("a number"),
+            refused: 7,
+        }),
+        ["restored", name] => world.handle(DeskInput::RuleRestored { rule: rule(name) }),
+        [target, "is", "well"] => world.stand_in(target).mood = Mood::Well,
+        [target, "fails"] => world.stand_in(target).mood = Mood::Fails { after: None },
+        [target, "fails", after] => {
+            world.stand_in(target).mood = Mood::Fails { after: Some(after.parse().expect("a length")) };
+        }
+        [target, "throttles"] => world.stand_in(target).mood = Mood::Throttles { after: None },
+        [target, "throttles", after] => {
+            world.stand_in(target).mood = Mood::Throttles { after: Some(after.parse().expect("a length")) };
+        }
+        [target, "rejects"] => world.stand_in(target).mood = Mood::Rejects,
+        [target, "hangs"] => world.stand_in(target).mood = Mood::Hangs,
+        [target, "takes", delay] => world.stand_in(target).delay = delay.parse().expect("a length"),
+        [target, "answers", "late", "to", nth] => world.late_receipt(target, nth.parse().expect("a number")),
+        ["explain", alert] => {
+            let name = alert_name(alert);
+            let story: Vec<String> = world.desk.journal().explain(&name).iter().map(ToString::to_string).collect();
+            story.iter().for_each(|line| world.log(&format!("| {line}")));
+        }
+        ["groups"] => {
+            let lines: Vec<String> = world
+                .desk
+                .groups()
+                .flat_map(|group| {
+                    let (key, firing) = (group.key.clone(), group.firing.len());
+                    let leg = move |leg: super::super::LegView| {
+                        format!("| {key}: {firing} firing, {} {:?}, next {:?}", leg.target, leg.state, leg.next)
+                    };
+                    group.legs.into_iter().map(leg)
+                })
+                .collect();
+            lines.iter().for_each(|line| world.log(line));
+        }
+        ["lanes"] => {
+            let lines: Vec<String> = world
+                .desk
+                .lanes()
+                .map(|lane| {
+                    let last = lane.last.map(|(at, outcome)| format!("{outcome:?} at {at}"));
+                    let error = lane.last_error.map(|(_, error)| error).unwrap_or_else(|| "none".into());
+                    let paused = lane.throttled_until.map_or(String::new(), |until| format!(", paused until {until}"));
+                    format!(
+                        "| {}/{}: {} in flight, {} queued, last {}, error {error}{paused}",
+                        lane.receiver,
+                        lane.kind,
+                        lane.in_flight,
+                        lane.queued,
+                        last.unwrap_or_else(|| "nothing".into()),
+                    )
+                })
+                .collect();
+            lines.iter().for_each(|line| world.log(line));
+        }
+        ["counts"] => world.log(&format!("| {:?}", world.desk.counts())),
+        _ => panic!("what is {words:?}"),
+    }
+}

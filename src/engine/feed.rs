@@ -1,0 +1,688 @@
+//! One feed of one shard: stage 1 records events into open panes, stage 2 keeps windows and judges rules.
+//!
+//! The two stages meet in the partial of a pane (design D4) even where one process plays both: with one shard a closed
+//! pane is merged straight into the windows, with several it travels as bytes to the shard that owns the group. The
+//! obvious alternative, recording straight into windows, would save one copy of a pane and cost the second road:
+//! every difference between the roads would be a bug that only large installations see.
+//!
+//! - `F1` panes are merged in ascending order, and a tick is judged when every pane that ends by it is merged
+//! - `F2` what a tick says depends on the events before it alone: not on batch cuts, shard count or arrival order
+//! - `F3` a group without an active hold, a touched window or a due deadline costs nothing at a tick
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use std::sync::Arc;
+
+use crate::engine::exemplars::Exemplars;
+use crate::engine::judge::{self, GroupView};
+use crate::engine::plan::{FeedPlan, Input, InputValue, RulePlan, Source, Suspects};
+use crate::model::batch::{Batch, Column, StrSpan};
+use crate::model::labels::Labels;
+use crate::model::refusal::{Refusal, RefusalCounts};
+use crate::model::signal::{Exemplar, ResolvedBecause, Signal, Transition, Verdict};
+use crate::model::time::{EventTime, Millis};
+use crate::rule::hold::Hold;
+use crate::stream::expr::{Derived, Filter};
+use crate::stream::group::{GROUP_OVERFLOW, GroupIndex};
+use crate::window::{AccInput, AccValues, OpenPanes, PanePartial, Windows};
+
+/// An event that came behind its partition's watermark: its row and where that watermark stood.
+#[derive(Clone, Copy, Debug)]
+pub struct Behind {
+    pub row: u32,
+    pub watermark: EventTime,
+}
+
+/// Stage 1: from rows to open panes. Groups are numbered within the shard.
+pub struct Intake {
+    filter: Option<Filter>,
+    masks: Vec<Filter>,
+    derived: Vec<Derived>,
+    pub index: GroupIndex,
+    open: OpenPanes,
+    exemplars: Exemplars,
+    /// Whether a group has contributed since the last sweep; groups that have not are dropped from the index.
+    seen: Vec<i64>,
+    /// When idle groups were forgotten last.
+    swept: i64,
+    buffers: Buffers,
+    pub counts: FeedCounts,
+}
+
+/// What became of the rows a feed was shown: `rows = filtered + late + overflowed + recorded` (conservation).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedCounts {
+    pub rows: u64,
+    pub filtered: u64,
+    pub late: u64,
+    pub overflowed: u64,
+    pub recorded: u64,
+    /// Values above a histogram's range; they count as its highest.
+    pub saturated: u64,
+}
+
+/// Reused from batch to batch, so that a known group costs no allocation.
+#[derive(Default)]
+struct Buffers {
+    sel: Vec<u32>,
+    gids: Vec<u32>,
+    panes: Vec<i64>,
+    times: Vec<i64>,
+    mask_sel: Vec<u32>,
+    /// Per FILTER: one flag a selected row.
+    masks: Vec<Vec<bool>>,
+    /// Per accumulator: FILTER and not null, where both matter.
+    joined: Vec<Vec<bool>>,
+    numbers: Vec<Vec<f64>>,
+    texts: Vec<Vec<StrSpan>>,
+    derived: Vec<Column>,
+}
+
+impl Intake {
+    pub fn new(plan: &FeedPlan, seed: u64) -> Self {
+        Intake {
+            filter: plan.filter.clone(),
+            masks: plan.masks.clone(),
+            derived: plan.derived.clone(),
+            index: GroupIndex::new(plan.group_limit, seed),
+            open: OpenPanes::new(plan.windows.clone()),
+            exemplars: Exemplars::default(),
+            seen: Vec::new(),
+            swept: i64::MIN,
+            buffers: Buffers::default(),
+            counts: FeedCounts::default(),
+        }
+    }
+
+    /// Records the rows of `batch` that are not too late. `rows` are the rows whose time is acceptable at all,
+    /// ascending; `behind` those of them that came behind the watermark.
+    pub fn record(
+        &mut self,
+        plan: &FeedPlan,
+        batch: &mut Batch,
+        rows: &[u32],
+        behind: &[Behind],
+        exemplar_field: Option<usize>,
+        refused: &mut RefusalCounts,
+    ) {
+        let b = &mut self.buffers;
+        self.counts.rows += rows.len() as u64;
+        b.sel.clear();
+        select_timely(plan.pane, batch, rows, behind, &mut b.sel);
+        self.counts.late += (rows.len() - b.sel.len()) as u64;
+
+        let timely = b.sel.len();
+        if let Some(filter) = &mut self.filter {
+            filter.select(batch, &mut b.sel);
+        }
+        self.counts.filtered += (timely - b.sel.len()) as u64;
+        if b.sel.is_empty() {
+            return;
+        }
+
+        b.derived.clear();
+        for derived in &mut self.derived {
+            let column = derived.eval(batch, &b.sel);
+            b.derived.push(column);
+        }
+        let selected = b.sel.len();
+        let keys: Vec<&Column> = plan.keys.iter().map(|key| column(batch, &b.derived, *key)).collect();
+        self.index.lookup(batch, &keys, &b.sel, &mut b.gids);
+        if b.gids.contains(&GROUP_OVERFLOW) {
+            drop_overflowed(&mut b.sel, &mut b.gids);
+            let lost = (selected - b.sel.len()) as u64;
+            self.counts.overflowed += lost;
+            refused.add(Refusal::TooManyGroups, lost);
+        }
+        self.counts.recorded += b.sel.len() as u64;
+
+        gather_times(plan.pane, batch, &b.sel, &mut b.panes, &mut b.times);
+        b.masks.resize_with(self.masks.len(), Vec::new);
+        for (filter, mask) in self.masks.iter_mut().zip(&mut b.masks) {
+            b.mask_sel.clone_from(&b.sel);
+            filter.select(batch, &mut b.mask_sel);
+            mark(&b.sel, &b.mask_sel, mask);
+        }
+        gather_values(plan, batch, b);
+        let inputs = inputs(plan, batch, b);
+        let stats = self.open.record(&b.gids, &b.panes, &b.times, &inputs, refused);
+        self.counts.saturated += stats.saturated;
+
+        for (rule, rule_plan) in plan.rules.iter().enumerate() {
+            offer_suspects(rule as u32, rule_plan, batch, b, exemplar_field, &mut self.exemplars);
+        }
+        let pane = b.panes.iter().copied().max().unwrap_or(i64::MIN);
+        for gid in &b.gids {
+            let at = *gid as usize;
+            if at >= self.seen.len() {
+                self.seen.resize(at + 1, i64::MIN);
+            }
+            self.seen[at] = pane;
+        }
+    }
+
+    /// The first pane that is still open, if any.
+    pub fn first_open(&self) -> Option<i64> {
+        self.open.first_pane()
+    }
+
+    /// Hands out every partial of panes up to and including `pane`, ascending, and their exemplars.
+    pub fn close_through(
+        &mut self,
+        pane: i64,
+        mut partial: impl FnMut(&GroupIndex, u32, i64, &PanePartial<'_>),
+        mut exemplar: impl FnMut(&GroupIndex, u32, i64, u32, Vec<Exemplar>),
+    ) {
+        let index = &self.index;
+        self.open.close_through(pane, |gid, pane, content| partial(index, gid, pane, content));
+        for ((pane, rule, gid), list) in self.exemplars.take_through(pane) {
+            exemplar(index, gid, pane, rule, list);
+        }
+    }
+
+    /// Now and then forgets groups that contributed nothing for the feed's `expire`, now that `closed` is closed.
+    pub fn sweep(&mut self, plan: &FeedPlan, closed: i64) {
+        let after = panes_of(plan, plan.expire);
+        if closed >= self.swept.saturating_add(after.max(4) / 4) {
+            self.swept = closed;
+            self.forget_idle(closed.saturating_sub(after));
+        }
+    }
+
+    /// Forgets groups that contributed nothing since `before`; their panes must be closed.
+    fn forget_idle(&mut self, before: i64) {
+        for gid in 0..self.seen.len() as u32 {
+            let seen = &mut self.seen[gid as usize];
+            if *seen != i64::MIN && *seen < before {
+                *seen = i64::MIN;
+                self.index.remove(gid);
+            }
+        }
+    }
+}
+
+fn select_timely(pane: Millis, batch: &Batch, rows: &[u32], behind: &[Behind], sel: &mut Vec<u32>) {
+    if behind.is_empty() {
+        sel.extend_from_slice(rows);
+        return;
+    }
+    let mut late = behind
+        .iter()
+        .filter(|b| pane_end(batch.time[b.row as usize], pane) <= b.watermark.0)
+        .map(|b| b.row)
+        .peekable();
+    for row in rows {
+        while late.peek().is_some_and(|l| l < row) {
+            late.next();
+        }
+        if late.peek() != Some(row) {
+            sel.push(*row);
+        }
+    }
+}
+
+/// The exclusive end of the pane an event of this time falls into.
+pub fn pane_end(time: i64, pane: Millis) -> i64 {
+    (time.div_euclid(pane.0) + 1).saturating_mul(pane.0)
+}
+
+fn drop_overflowed(sel: &mut Vec<u32>, gids: &mut Vec<u32>) {
+    let mut kept = 0;
+    for at in 0..gids.len() {
+        if gids[at] != GROUP_OVERFLOW {
+            gids[kept] = gids[at];
+            sel[kept] = sel[at];
+            kept += 1;
+        }
+    }
+    gids.truncate(kept);
+    sel.truncate(kept);
+}
+
+/// Pane index and time of each selected row. Neighbours mostly share a pane, so the division is mostly skipped.
+fn gather_times(pane: Millis, batch: &Batch, sel: &[u32], panes: &mut Vec<i64>, times: &mut Vec<i64>) {
+    panes.clear();
+    times.clear();
+    let (mut index, mut start, mut end) = (0, 1, 0);
+    for row in sel {
+        let time = batch.time[*row as usize];
+        if !(start..end).contains(&time) {
+            index = time.div_euclid(pane.0);
+            start = index * pane.0;
+            end = start + pane.0;
+        }
+        panes.push(index);
+        times.push(time);
+    }
+}
+
+/// `mask[i]` is whether `sel[i]` is in `taken`, which is a subsequence of `sel`.
+fn mark(sel: &[u32], taken: &[u32], mask: &mut Vec<bool>) {
+    mask.clear();
+    mask.resize(sel.len(), false);
+    let mut at = 0;
+    for row in taken {
+        while sel[at] != *row {
+            at += 1;
+        }
+        mask[at] = true;
+    }
+}
+
+fn column<'a>(batch: &'a Batch, derived: &'a [Column], source: Source) -> &'a Column {
+    match source {
+        Source::Field(id) => &batch.columns[id],
+        Source::Derived(id) => &derived[id],
+    }
+}
+
+/// Gathers each accumulator's values by selected row, so that recording reads straight through memory.
+fn gather_values(plan: &FeedPlan, batch: &mut Batch, b: &mut Buffers) {
+    b.numbers.resize_with(plan.inputs.len(), Vec::new);
+    b.texts.resize_with(plan.inputs.len(), Vec::new);
+    b.joined.resize_with(plan.inputs.len(), Vec::new);
+    for (at, input) in plan.inputs.iter().enumerate() {
+        match input.value {
+            InputValue::Rows => {}
+            InputValue::NotNull(source) => {
+                let column = column(batch, &b.derived, source);
+                let mask = input.mask.map(|mask| &b.masks[mask]);
+                let joined = &mut b.joined[at];
+                joined.clear();
+                joined.extend(b.sel.iter().enumerate().map(|(i, row)| {
+                    !column.is_null(*row as usize) && mask.is_none_or(|mask| mask[i])
+                }));
+            }
+            InputValue::Number(source) => {
+                gather_numbers(column(batch, &b.derived, source), &b.sel, &mut b.numbers[at]);
+            }
+            InputValue::Text(source) => {
+                let spans = &mut b.texts[at];
+                spans.clear();
+                match column(batch, &b.derived, source) {
+                    Column::Str(all) => spans.extend(b.sel.iter().map(|row| all[*row as usize])),
+                    _ => spans.resize(b.sel.len(), StrSpan::NULL),
+                }
+            }
+        }
+    }
+}
+
+/// NaN stands for null.
+fn gather_numbers(column: &Column, sel: &[u32], out: &mut Vec<f64>) {
+    out.clear();
+    match column {
+        Column::Float { values, nulls } => {
+            out.extend(sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] }));
+        }
+        Column::Int { values, nulls } => {
+            out.extend(sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] as f64 }));
+        }
+        other => out.extend(sel.iter().map(|row| other.number(*row as usize).unwrap_or(f64::NAN))),
+    }
+}
+
+fn inputs<'a>(plan: &FeedPlan, batch: &'a Batch, b: &'a Buffers) -> Vec<AccInput<'a>> {
+    let input = |(at, input): (usize, &Input)| {
+        let mask = input.mask.map(|mask| &*b.masks[mask]);
+        match input.value {
+            InputValue::Rows => AccInput { mask, values: AccValues::None },
+            InputValue::NotNull(_) => AccInput { mask: Some(&b.joined[at]), values: AccValues::None },
+            InputValue::Number(_) => AccInput { mask, values: AccValues::Numbers(&b.numbers[at]) },
+            InputValue::Text(_) => AccInput { mask, values: AccValues::Texts { batch, spans: &b.texts[at] } },
+        }
+    };
+    plan.inputs.iter().enumerate().map(input).collect()
+}
+
+fn offer_suspects(
+    rule: u32,
+    plan: &RulePlan,
+    batch: &Batch,
+    b: &Buffers,
+    id_field: Option<usize>,
+    exemplars: &mut Exemplars,
+) {
+    let mut offer = |i: usize| exemplars.offer(b.panes[i], rule, b.gids[i], batch, b.sel[i] as usize, id_field);
+    match &plan.suspects {
+        Suspects::All => (0..b.sel.len()).for_each(offer),
+        Suspects::Some { masks, thresholds } => {
+            for mask in masks {
+                b.masks[*mask].iter().enumerate().filter(|(_, taken)| **taken).for_each(|(i, _)| offer(i));
+            }
+            for (source, cmp, threshold) in thresholds {
+                let column = column(batch, &b.derived, *source);
+                for (i, row) in b.sel.iter().enumerate() {
+                    if column.number(*row as usize).is_some_and(|value| cmp.holds(value, *threshold)) {
+                        offer(i);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Stage 2: the groups this shard owns.
+pub struct Book {
+    pub index: GroupIndex,
+    pub windows: Windows,
+    groups: Vec<Group>,
+    exemplars: Exemplars,
+    rules: Vec<RuleBook>,
+    /// The last pane that is merged and judged.
+    closed: i64,
+    /// When a group may be forgotten, at the earliest. Entries are moved when they come up and the group was seen since.
+    expiries: BTreeSet<(i64, u32)>,
+    /// The last pane anything was merged into; windows are empty when it is out of reach.
+    last_merged: i64,
+    reach: i64,
+    /// Partials that were refused for the limit of groups.
+    pub overflowed: u64,
+    touched: Vec<u32>,
+    candidates: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    last_seen: i64,
+    /// Named in `expect`: never forgotten.
+    expected: bool,
+}
+
+/// One rule's memory.
+#[derive(Default)]
+struct RuleBook {
+    /// Groups that are not clear.
+    active: BTreeMap<u32, Active>,
+    /// Groups whose window changed since the last tick of this rule.
+    touched: BTreeSet<u32>,
+    /// When a group counts as absent, at the earliest; moved as `expiries` are.
+    absences: BTreeSet<(i64, u32)>,
+    evaluations: u64,
+}
+
+pub struct Active {
+    pub hold: Hold,
+    pub labels: Labels,
+    pub last_signal: EventTime,
+    pub absent: bool,
+    /// As rendered at the last breach: what a resolved alert goes on saying, as in Prometheus.
+    pub annotations: Vec<(Arc<str>, String)>,
+}
+
+/// What a rule looks like at the moment, for the page and for metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleStatus {
+    pub rule: usize,
+    pub groups: usize,
+    pub active: usize,
+    pub evaluations: u64,
+}
+
+impl Book {
+    pub fn new(plan: &FeedPlan, limit: usize, seed: u64) -> Self {
+        Book {
+            index: GroupIndex::new(limit, seed),
+            windows: Windows::new(plan.windows.clone()),
+            groups: Vec::new(),
+            exemplars: Exemplars::default(),
+            rules: plan.rules.iter().map(|_| RuleBook::default()).collect(),
+            closed: i64::MIN,
+            expiries: BTreeSet::new(),
+            last_merged: i64::MIN,
+            reach: i64::from(plan.reach_panes()),
+            overflowed: 0,
+            touched: Vec::new(),
+            candidates: Vec::new(),
+        }
+    }
+
+    /// The last pane that is merged and judged; `None` before the first.
+    pub fn closed(&self) -> Option<i64> {
+        (self.closed != i64::MIN).then_some(self.closed)
+    }
+
+    /// Sets the pane before the first one. Groups named in `expect` that this shard owns count as seen just before.
+    pub fn start(&mut self, plan: &FeedPlan, before: i64, owned: impl Fn(&[u8]) -> bool) {
+        self.closed = before;
+        self.windows.advance_to(before);
+        for (at, rule) in plan.rules.iter().enumerate() {
+            for key in &rule.expected {
+                if owned(key)
+                    && let Some(gid) = self.group(plan, key, before)
+                {
+                    self.groups[gid as usize].expected = true;
+                    self.expect(plan, at, gid, before);
+                }
+            }
+        }
+    }
+
+    /// The number of a group, new or known; `None` over the limit.
+    fn group(&mut self, plan: &FeedPlan, key: &[u8], pane: i64) -> Option<u32> {
+        let gid = self.index.lookup_key(key);
+        if gid == GROUP_OVERFLOW {
+            return None;
+        }
+        let at = gid as usize;
+        let fresh = self.groups.get(at).is_none_or(|group| group.last_seen == i64::MIN);
+        if at >= self.groups.len() {
+            self.groups.resize(at + 1, Group { last_seen: i64::MIN, expected: false });
+        }
+        if fresh {
+            self.groups[at] = Group { last_seen: pane, expected: false };
+            self.expiries.insert((pane.saturating_add(panes_of(plan, plan.expire)), gid));
+            for rule in 0..plan.rules.len() {
+                self.expect(plan, rule, gid, pane);
+            }
+        }
+        Some(gid)
+    }
+
+    /// Notes when `gid` becomes absent if it is not seen after `pane`.
+    fn expect(&mut self, plan: &FeedPlan, rule: usize, gid: u32, pane: i64) {
+        if let Some(absent) = &plan.rules[rule].rule.absent {
+            self.rules[rule].absences.insert((pane.saturating_add(panes_of(plan, absent.after)), gid));
+        }
+    }
+
+    /// Adds what one source contributed to one pane of a group.
+    pub fn merge(&mut self, plan: &FeedPlan, key: &[u8], pane: i64, partial: &PanePartial<'_>) {
+        let Some(gid) = self.group(plan, key, pane) else {
+            self.overflowed += 1;
+            return;
+        };
+        self.windows.merge(gid, pane, partial);
+        self.last_merged = self.last_merged.max(pane);
+        let group = &mut self.groups[gid as usize];
+        group.last_seen = group.last_seen.max(pane);
+    }
+
+    pub fn merge_exemplars(&mut self, key: &[u8], pane: i64, rule: u32, list: Vec<Exemplar>) {
+        let gid = self.index.find(key);
+        for exemplar in list {
+            gid.into_iter().for_each(|gid| self.exemplars.put(pane, rule, gid, exemplar.clone()));
+        }
+    }
+
+    /// The first pane after `closed` at which something may change although nothing was merged: windows to slide,
+    /// holds to step, deadlines. `None` when the book is quiet for ever.
+    pub fn next_due(&self) -> Option<i64> {
+        let sliding = self.closed < self.last_merged.saturating_add(self.reach);
+        let busy = sliding || self.rules.iter().any(|rule| !rule.active.is_empty());
+        if busy {
+            return Some(self.closed + 1);
+        }
+        let expiry = self.expiries.first().map(|(pane, _)| *pane);
+        let absence = self.rules.iter().filter_map(|rule| rule.absences.first().map(|(pane, _)| *pane)).min();
+        [expiry, absence].into_iter().flatten().min().map(|pane| pane.max(self.closed + 1))
+    }
+
+    /// Nothing happens before `pane`: goes there at once.
+    pub fn skip_to(&mut self, pane: i64) {
+        debug_assert!(pane >= self.closed, "F1: panes close in ascending order");
+        self.closed = pane;
+        self.windows.advance_to(pane);
+    }
+
+    /// Closes `pane` (everything up to it is merged) and judges the rules whose tick its end is.
+    pub fn close(&mut self, plan: &FeedPlan, pane: i64, covered_since: EventTime, signals: &mut Vec<Signal>) {
+        self.closed = pane;
+        self.windows.advance_to(pane);
+        self.touched.clear();
+        self.windows.take_touched(&mut self.touched);
+        let end = EventTime((pane + 1).saturating_mul(plan.pane.0));
+        for at in 0..self.rules.len() {
+            self.rules[at].touched.extend(self.touched.iter().copied());
+            if end.0.rem_euclid(plan.rules[at].rule.every.0) == 0 {
+                self.judge(plan, at, end, covered_since, signals);
+            }
+        }
+        self.expire(plan, pane, end, signals);
+        self.exemplars.drop_before(pane - i64::from(plan.reach_panes()));
+    }
+
+    fn judge(&mut self, plan: &FeedPlan, at: usize, end: EventTime, covered: EventTime, signals: &mut Vec<Signal>) {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.clear();
+        let book = &mut self.rules[at];
+        candidates.extend(std::mem::take(&mut book.touched));
+        candidates.extend(book.active.keys().copied());
+        self.due_absences(plan, at, &mut candidates);
+        candidates.sort_unstable();
+        candidates.dedup();
+        self.rules[at].evaluations += candidates.len() as u64;
+        for gid in &candidates {
+            self.judge_group(plan, at, *gid, end, covered, signals);
+        }
+        self.candidates = candidates;
+    }
+
+    fn due_absences(&mut self, plan: &FeedPlan, at: usize, candidates: &mut Vec<u32>) {
+        let Some(absent) = &plan.rules[at].rule.absent else { return };
+        let after = panes_of(plan, absent.after);
+        while let Some((pane, gid)) = self.rules[at].absences.first().copied()
+            && pane <= self.closed
+        {
+            self.rules[at].absences.pop_first();
+            let last_seen = self.groups[gid as usize].last_seen;
+            let due = last_seen.saturating_add(after);
+            if last_seen == i64::MIN {
+                continue; // forgotten meanwhile
+            }
+            if due > self.closed {
+                self.rules[at].absences.insert((due, gid));
+            } else {
+                candidates.push(gid);
+            }
+        }
+    }
+
+    fn judge_group(
+        &mut self,
+        plan: &FeedPlan,
+        at: usize,
+        gid: u32,
+        end: EventTime,
+        covered_since: EventTime,
+        signals: &mut Vec<Signal>,
+    ) {
+        let Some(group) = self.groups.get(gid as usize).copied().filter(|g| g.last_seen != i64::MIN) else { return };
+        let rule_plan = &plan.rules[at];
+        let rule = &rule_plan.rule;
+        let last_seen = EventTime((group.last_seen + 1).saturating_mul(plan.pane.0));
+        let missing = rule.absent.as_ref().is_some_and(|absent| end.since(last_seen) >= absent.after);
+        let mut view = GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since };
+        let verdict = match &rule.condition {
+            _ if missing => Verdict::Breach,
+            Some(condition) => condition.judge(&mut view),
+            None => Verdict::Normal,
+        };
+        let book = &mut self.rules[at];
+        let before = book.active.get(&gid).map_or(Hold::Clear, |active| active.hold);
+        let (after, transition) = before.step(verdict, end, rule.hold);
+        if after == Hold::Clear && before == Hold::Clear && transition.is_none() {
+            return;
+        }
+        let book = &mut self.rules[at];
+        let was_absent = book.active.get(&gid).is_some_and(|active| active.absent);
+        let active = book.active.entry(gid).or_insert_with(|| Active {
+            hold: after,
+            labels: judge::labels(rule_plan, &self.index, gid),
+            last_signal: EventTime::MIN,
+            absent: missing,
+            annotations: Vec::new(),
+        });
+        active.hold = after;
+        active.absent = missing || (was_absent && after != Hold::Clear);
+        let transition = match transition {
+            Some(Transition::Resolved(ResolvedBecause::Normal)) if was_absent => {
+                Some(Transition::Resolved(ResolvedBecause::SeenAgain))
+            }
+            Some(Transition::Refreshed) if end.since(active.last_signal) < judge::REFRESH_EVERY => None,
+            other => other,
+        };
+        if let Some(transition) = transition {
+            active.last_signal = end;
+            let exemplars = self.exemplars.of(at as u32, gid, plan.first_pane(rule, self.closed), self.closed);
+            signals.push(judge::signal(&mut view, active, before, after, transition, missing, exemplars));
+        }
+        if after == Hold::Clear {
+            book.active.remove(&gid);
+            if rule.absent.is_some() {
+                self.expect(plan, at, gid, group.last_seen);
+            }
+        }
+    }
+
+    /// Forgets groups that saw nothing for the feed's `expire`; what still fires for them is resolved by name.
+    fn expire(&mut self, plan: &FeedPlan, pane: i64, end: EventTime, signals: &mut Vec<Signal>) {
+        let after = panes_of(plan, plan.expire);
+        while let Some((due, gid)) = self.expiries.first().copied()
+            && due <= pane
+        {
+            self.expiries.pop_first();
+            let group = self.groups[gid as usize];
+            let due = group.last_seen.saturating_add(after);
+            if due > pane {
+                self.expiries.insert((due, gid));
+            } else if !group.expected {
+                self.forget(plan, gid, end, signals);
+            }
+        }
+    }
+
+    fn forget(&mut self, plan: &FeedPlan, gid: u32, end: EventTime, signals: &mut Vec<Signal>) {
+        for (at, rule_plan) in plan.rules.iter().enumerate() {
+            if let Some(mut active) = self.rules[at].active.remove(&gid)
+                && let (after, Some(transition)) = active.hold.end(ResolvedBecause::Expired)
+            {
+                let (before, absent) = (active.hold, active.absent);
+                let mut view =
+                    GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since: EventTime::MIN };
+                let signal =
+                    judge::signal(&mut view, &mut active, before, after, transition, absent, Vec::new());
+                signals.push(signal);
+            }
+            self.rules[at].touched.remove(&gid);
+        }
+        self.windows.remove(gid);
+        self.index.remove(gid);
+        self.groups[gid as usize].last_seen = i64::MIN;
+    }
+
+    pub fn statuses(&self, plan: &FeedPlan) -> Vec<RuleStatus> {
+        let status = |(rule, book): (&RulePlan, &RuleBook)| RuleStatus {
+            rule: rule.index,
+            groups: self.index.len(),
+            active: book.active.len(),
+            evaluations: book.evaluations,
+        };
+        plan.rules.iter().zip(&self.rules).map(status).collect()
+    }
+}
+
+/// How many panes a length covers, rounded up.
+fn panes_of(plan: &FeedPlan, length: Millis) -> i64 {
+    length.0.div_euclid(plan.pane.0) + i64::from(length.0.rem_euclid(plan.pane.0) != 0)
+}

@@ -1,0 +1,225 @@
+//! The whole machine in one thread, in event time: shards, merger, desk.
+//!
+//! `replay` and `test` run this, with the same `handle` functions `run` has on its threads. The desk's wall follows event
+//! time, deliveries succeed at once, and what would have been sent is collected. Nothing here depends on batch sizes
+//! or on the number of shards, which is what makes a transcript worth comparing.
+
+use std::sync::Arc;
+
+use crate::decode::DecoderError;
+use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
+use crate::engine::merge::SignalMerger;
+use crate::engine::plan::Plan;
+use crate::engine::shard::{DeadLetter, Shard, ShardInput, ShardOutput, ShardStatus};
+use crate::model::batch::RawBatch;
+use crate::engine::transcript::{Block, Transcript};
+use crate::model::delivery::Outcome;
+use crate::model::position::SourceId;
+use crate::model::signal::{RuleMeta, Signal, Transition};
+use crate::model::time::{EventTime, Millis, WallTime};
+
+/// What the desk still says after the last event: timers that were running may end within this time.
+pub const AFTERMATH: Millis = Millis::from_secs(5 * 60);
+
+pub struct Local {
+    shards: Vec<Shard>,
+    inputs: Vec<(usize, ShardInput)>,
+    merger: SignalMerger,
+    timeline: Timeline,
+    dead_letters: u64,
+}
+
+impl Local {
+    pub fn new(plan: &Arc<Plan>, shards: usize, desk: DeskConfig, seed: u64) -> Result<Local, DecoderError> {
+        let made = (0..shards).map(|index| Shard::new(index, shards, plan.clone(), seed)).collect::<Result<_, _>>()?;
+        Ok(Local {
+            shards: made,
+            inputs: Vec::new(),
+            merger: SignalMerger::new(shards),
+            timeline: Timeline::new(desk, seed),
+            dead_letters: 0,
+        })
+    }
+
+    /// Names all sources there will be, before the first record.
+    pub fn assign(&mut self, sources: &[(usize, SourceId)]) {
+        for shard in 0..self.shards.len() {
+            let mine = sources.iter().filter(|(_, source)| self.shard_of(source) == shard).cloned().collect();
+            self.inputs.push((shard, ShardInput::Assigned(mine)));
+        }
+        self.settle();
+    }
+
+    /// `batch` holds records of one source.
+    pub fn records(&mut self, stream: usize, batch: RawBatch) {
+        let shard = batch.sources.first().map_or(0, |source| self.shard_of(source));
+        debug_assert!(batch.sources.iter().all(|source| self.shard_of(source) == shard), "one source a batch");
+        self.inputs.push((shard, ShardInput::Records { stream, batch }));
+        self.settle();
+    }
+
+    /// The source gives nothing more.
+    pub fn ended(&mut self, source: &SourceId) {
+        self.inputs.push((self.shard_of(source), ShardInput::Ended(source.clone())));
+        self.settle();
+    }
+
+    /// No source gives an event before this time any more, whatever its lateness: time passes in silence.
+    pub fn until(&mut self, at: EventTime) {
+        self.inputs.extend((0..self.shards.len()).map(|shard| (shard, ShardInput::Until(at))));
+        self.settle();
+    }
+
+    /// Lets the desk's running timers end, after all sources have ended.
+    pub fn finish(&mut self) {
+        self.timeline.aftermath();
+    }
+
+    /// What happened since the last call, in order: how rules moved, and what would have been sent.
+    pub fn take_happened(&mut self) -> Vec<Happening> {
+        self.timeline.take_happened()
+    }
+
+    /// The newest event taken from a source.
+    pub fn newest(&self, source: &SourceId) -> Option<EventTime> {
+        self.shards[self.shard_of(source)].newest(source)
+    }
+
+    pub fn desk(&self) -> &Desk {
+        &self.timeline.desk
+    }
+
+    pub fn statuses(&self) -> Vec<ShardStatus> {
+        self.shards.iter().map(Shard::status).collect()
+    }
+
+    pub fn dead_letters(&self) -> u64 {
+        self.dead_letters
+    }
+
+    fn shard_of(&self, source: &SourceId) -> usize {
+        xxhash_rust::xxh3::xxh3_64(source.to_string().as_bytes()) as usize % self.shards.len()
+    }
+
+    /// Hands inputs to shards until nobody has anything left to say.
+    fn settle(&mut self) {
+        let mut out = Vec::new();
+        while !self.inputs.is_empty() {
+            for (shard, input) in std::mem::take(&mut self.inputs) {
+                self.shards[shard].handle(input, &mut out);
+                for output in out.drain(..) {
+                    match output {
+                        ShardOutput::Signal(signal) => self.merger.push(signal),
+                        ShardOutput::Judged(until) => self.merger.judged(shard, until),
+                        ShardOutput::ToPeer { shard, message } => {
+                            self.inputs.push((shard, ShardInput::Peer(message)));
+                        }
+                        ShardOutput::DeadLetter(DeadLetter { .. }) => self.dead_letters += 1,
+                        ShardOutput::Degraded { rule, groups_max, refused } => {
+                            self.timeline.degraded(rule, groups_max, refused);
+                        }
+                    }
+                }
+            }
+        }
+        let mut signals = Vec::new();
+        self.merger.release(&mut signals);
+        self.timeline.play(signals, self.merger.complete());
+    }
+}
+
+/// One thing that happened on a timeline.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A rule moved (refreshed values are no news).
+    Signal(Box<Signal>),
+    Sent(Box<Block>),
+}
+
+/// A desk whose wall clock is event time.
+pub struct Timeline {
+    pub desk: Desk,
+    now: WallTime,
+    signals: Vec<Signal>,
+    transcript: Transcript,
+}
+
+impl Timeline {
+    pub fn new(config: DeskConfig, seed: u64) -> Self {
+        let transcript = Transcript::new(&config);
+        Timeline { desk: Desk::new(config, seed), now: WallTime::MIN, signals: Vec::new(), transcript }
+    }
+
+    /// Plays signals, sorted by tick, with the desk's own timers between them, up to and including `until`.
+    pub fn play(&mut self, signals: Vec<Signal>, until: EventTime) {
+        let mut signals = signals.into_iter().peekable();
+        while let Some(at) = signals.peek().map(|signal| signal.at) {
+            self.run_timers(WallTime::from_event(at) - Millis(1));
+            let mut tick = Vec::new();
+            while let Some(signal) = signals.next_if(|signal| signal.at == at) {
+                tick.push(signal);
+            }
+            self.now = self.now.max(WallTime::from_event(at));
+            let news = tick.iter().filter(|signal| signal.transition != Transition::Refreshed);
+            self.signals.extend(news.cloned());
+            self.tell(DeskInput::Signals(tick));
+        }
+        if until != EventTime::MAX {
+            self.run_timers(WallTime::from_event(until));
+        }
+    }
+
+    /// A rule reached its limit of groups (and refused so many events), or has room again.
+    pub fn degraded(&mut self, rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64>) {
+        self.tell(match refused {
+            Some(refused) => DeskInput::RuleDegraded { rule, groups_max, refused },
+            None => DeskInput::RuleRestored { rule },
+        });
+    }
+
+    /// What happened since the last call, in order.
+    pub fn take_happened(&mut self) -> Vec<Happening> {
+        let signals = std::mem::take(&mut self.signals).into_iter();
+        let sent = self.transcript.finished(self.now + Millis(1)).into_iter();
+        let mut all: Vec<(i64, Happening)> = signals
+            .map(|signal| (signal.at.0, Happening::Signal(Box::new(signal))))
+            .chain(sent.map(|block| (block.at.0, Happening::Sent(Box::new(block)))))
+            .collect();
+        all.sort_by_key(|(at, _)| *at); // stable: signals stand before what they caused at the same instant
+        all.into_iter().map(|(_, what)| what).collect()
+    }
+
+    /// Lets timers that are running end, within [`AFTERMATH`].
+    pub fn aftermath(&mut self) {
+        if self.now != WallTime::MIN {
+            self.run_timers(self.now + AFTERMATH);
+        }
+    }
+
+    fn run_timers(&mut self, until: WallTime) {
+        while let Some(deadline) = self.desk.next_deadline()
+            && deadline <= until
+        {
+            self.now = self.now.max(deadline);
+            self.tell(DeskInput::Tick);
+        }
+        if until > self.now {
+            self.now = until;
+        }
+    }
+
+    fn tell(&mut self, input: DeskInput) {
+        let mut inputs = vec![input];
+        let mut out = Vec::new();
+        while let Some(input) = inputs.pop() {
+            self.desk.handle(self.now, input, &mut out);
+            self.transcript.take(self.now, &out);
+            for output in out.drain(..) {
+                if let DeskOutput::Deliver { receiver, delivery } = output {
+                    let outcome = Outcome::Delivered { thread: None };
+                    inputs.insert(0, DeskInput::Receipt { receiver, id: delivery.id, outcome });
+                }
+            }
+        }
+    }
+}

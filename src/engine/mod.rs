@@ -1,0 +1,17 @@
+//! The two machines that `run`, `replay`, `test` and the simulator drive: pure, one `handle` each.
+//!
+//! A [`shard`] is the data plane: records in, signals out, in event time. The [`desk`] is the control plane: signals in,
+//! deliveries out, on wall time that is handed in. What the desk decides and why stands in the [`journal`]. A [`plan`]
+//! says what the shards keep; [`local`] is the whole machine in one thread.
+
+pub mod desk;
+pub mod exemplars;
+pub mod feed;
+pub mod journal;
+pub mod judge;
+pub mod local;
+pub mod merge;
+pub mod packet;
+pub mod plan;
+pub mod shard;
+pub mod transcript;

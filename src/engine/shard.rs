@@ -1,0 +1,628 @@
+//! A shard: the data plane. Records in, signals out, in event time only.
+//!
+//! A shard plays two parts. It *takes in* the partitions assigned to it (stage 1) and it *owns* the groups whose key
+//! hashes to it (stage 2); what the first part learns about a group of another shard travels there as bytes. Routing
+//! records by group before decoding is impossible, and after decoding would move every event between threads; moving
+//! closed panes moves one message for many events.
+//!
+//! - `S1` a shard says how far it is (`Peer::watermark`) only after everything before it has been sent
+//! - `S2` a tick of a stream is judged when every shard has said it is past the tick
+//! - `S3` the stream's watermark never goes back
+//! - `S4` a record at or below the position already taken from its partition is a repeat and is dropped
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decode::{Decoder, DecoderError};
+use crate::engine::feed::{Behind, Book, FeedCounts, Intake, RuleStatus, pane_end};
+use crate::engine::packet::{self, PaneReader, last_closed};
+use crate::engine::plan::{FeedPlan, Plan, RulePlan};
+use crate::model::batch::{Batch, RawBatch, RefusedRow};
+use crate::model::position::{Position, SourceId};
+use crate::model::refusal::{Refusal, RefusalCounts, Scope};
+use crate::model::signal::{Exemplar, RuleMeta, Signal};
+use crate::model::time::{EventTime, WallTime};
+use crate::stream::group::owner;
+use crate::stream::watermark::{Seen, SourceStatus, Watermarks};
+use crate::window::PartialReader;
+
+/// What a shard is told.
+#[derive(Debug)]
+pub enum ShardInput {
+    /// Records of one stream, from partitions that were assigned to this shard.
+    Records { stream: usize, batch: RawBatch },
+    /// These partitions, with their streams, are this shard's from now on. A shard that gets none is told so with an
+    /// empty list: until it knows, it holds every stream back.
+    Assigned(Vec<(usize, SourceId)>),
+    /// These partitions are no longer ours.
+    Revoked(Vec<SourceId>),
+    /// The partition was read to its end for now.
+    AtEnd(SourceId),
+    /// The partition will give nothing more, ever: it holds nothing back any longer.
+    Ended(SourceId),
+    /// No partition gives an event before this time any more, whatever its lateness.
+    Until(EventTime),
+    /// The wall clock: idle partitions, and the bound on the future. Replay sends none.
+    Wall(WallTime),
+    Peer(Peer),
+}
+
+/// What a shard says.
+#[derive(Debug)]
+pub enum ShardOutput {
+    Signal(Signal),
+    ToPeer { shard: usize, message: Peer },
+    /// All ticks before this time are judged, for all streams.
+    Judged(EventTime),
+    DeadLetter(DeadLetter),
+    /// A rule reached its limit of groups and has refused so many events, or (`None`) is well below it again.
+    Degraded { rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64> },
+}
+
+/// From shard to shard.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub from: usize,
+    pub stream: usize,
+    /// Panes for groups the receiver owns: (feed, bytes as `packet` writes them).
+    pub panes: Vec<(usize, Vec<u8>)>,
+    pub exemplars: Vec<PeerExemplars>,
+    pub progress: Progress,
+}
+
+/// How far one shard is with one stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Whether the shard knows its partitions yet.
+    pub known: bool,
+    /// Everything of this stream before this time has been sent.
+    pub watermark: EventTime,
+    /// The earliest and the latest event the shard has taken.
+    pub earliest: Option<EventTime>,
+    pub latest: Option<EventTime>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Progress { known: false, watermark: EventTime::MIN, earliest: None, latest: None }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct PeerExemplars {
+    pub feed: usize,
+    pub pane: i64,
+    pub rule: u32,
+    pub key: Vec<u8>,
+    pub list: Vec<Exemplar>,
+}
+
+/// A record that could not be decoded, whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    pub stream: usize,
+    pub reason: Refusal,
+    /// Byte offset in the record.
+    pub at: u32,
+    pub position: Position,
+    /// The record's own, in epoch milliseconds; negative when it has none.
+    pub timestamp: i64,
+    pub bytes: Vec<u8>,
+}
+
+/// One shard's counters and positions, for the page and for metrics.
+#[derive(Clone, Debug, Default)]
+pub struct ShardStatus {
+    pub streams: Vec<StreamStatus>,
+    pub rules: Vec<RuleStatus>,
+    /// Heap bytes of windows.
+    pub window_bytes: usize,
+    /// Values above a histogram's range; they count as its highest.
+    pub saturated: u64,
+    /// Time spent closing panes and judging rules.
+    pub judging: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct StreamStatus {
+    pub records: u64,
+    pub record_bytes: u64,
+    pub events: u64,
+    pub repeats: u64,
+    pub refused: RefusalCounts,
+    pub feeds: Vec<FeedCounts>,
+    pub watermark: Option<EventTime>,
+    pub sources: Vec<SourceStatus>,
+}
+
+pub struct Shard {
+    index: usize,
+    shards: usize,
+    plan: Arc<Plan>,
+    streams: Vec<StreamState>,
+    feeds: Vec<FeedState>,
+    now: Option<WallTime>,
+    judged: EventTime,
+    stopwatch: fn() -> u64,
+    judging_nanos: u64,
+}
+
+struct StreamState {
+    decoder: Decoder,
+    batch: Batch,
+    watermarks: Watermarks,
+    /// How far each shard is with this stream, this one at its own index.
+    progress: Vec<Progress>,
+    /// The stream's watermark: the least of `progress`, never going back.
+    joined: EventTime,
+    /// What was promised by `ShardInput::Until`.
+    floor: EventTime,
+    /// Since when all events are known to have been seen; fixed when the first pane closes.
+    covered_since: Option<EventTime>,
+    /// Watermark index of each source of the current batch.
+    row_sources: Vec<usize>,
+    refused_rows: Vec<RefusedRow>,
+    rows: Vec<u32>,
+    behind: Vec<Behind>,
+    status: StreamStatus,
+}
+
+struct FeedState {
+    intake: Intake,
+    book: Book,
+    /// Panes sent by peers (and by this shard to itself, when there are several), by pane.
+    inbox: BTreeMap<i64, Vec<Vec<u8>>>,
+    reader: PartialReader,
+    exemplars: BTreeMap<i64, Vec<PeerExemplars>>,
+    degraded: bool,
+    overflow_seen: u64,
+}
+
+impl Shard {
+    /// One of `shards` shards. `seed` randomises hashing, never results.
+    pub fn new(index: usize, shards: usize, plan: Arc<Plan>, seed: u64) -> Result<Shard, DecoderError> {
+        assert!(index < shards, "a shard's index is below their number");
+        let streams = plan
+            .streams
+            .iter()
+            .map(|stream| {
+                Ok(StreamState {
+                    decoder: Decoder::new(stream.schema.clone(), &stream.needed)?,
+                    batch: Batch::default(),
+                    watermarks: Watermarks::new(&stream.schema),
+                    progress: vec![Progress::default(); shards],
+                    joined: EventTime::MIN,
+                    floor: EventTime::MIN,
+                    covered_since: None,
+                    refused_rows: Vec::new(),
+                    rows: Vec::new(),
+                    behind: Vec::new(),
+                    row_sources: Vec::new(),
+                    status: StreamStatus::default(),
+                })
+            })
+            .collect::<Result<_, DecoderError>>()?;
+        let feeds = plan
+            .feeds
+            .iter()
+            .map(|feed| FeedState {
+                intake: Intake::new(feed, seed),
+                book: Book::new(feed, feed.group_limit.div_ceil(shards), seed),
+                inbox: BTreeMap::new(),
+                reader: PartialReader::new(&feed.windows),
+                exemplars: BTreeMap::new(),
+                degraded: false,
+                overflow_seen: 0,
+            })
+            .collect();
+        Ok(Shard { index, shards, plan, streams, feeds, now: None, judged: EventTime::MIN, stopwatch: || 0, judging_nanos: 0 })
+    }
+
+    /// A shard reads no clock; to have its judging timed it is handed one, in nanoseconds, that nothing but
+    /// [`ShardStatus::judging`] depends on.
+    pub fn with_stopwatch(mut self, stopwatch: fn() -> u64) -> Shard {
+        self.stopwatch = stopwatch;
+        self
+    }
+
+    pub fn handle(&mut self, input: ShardInput, out: &mut Vec<ShardOutput>) {
+        match input {
+            ShardInput::Records { stream, batch } => {
+                self.take(stream, batch, out);
+                self.send_progress(stream, out);
+            }
+            ShardInput::Assigned(sources) => {
+                for (stream, source) in sources {
+                    self.streams[stream].watermarks.add(&source);
+                }
+                self.send_all_progress(true, out);
+            }
+            ShardInput::Revoked(sources) => {
+                self.streams.iter_mut().for_each(|s| sources.iter().for_each(|source| s.watermarks.remove(source)));
+                self.send_all_progress(true, out);
+            }
+            ShardInput::AtEnd(source) => {
+                let now = self.now;
+                self.streams.iter_mut().for_each(|stream| stream.watermarks.at_end(&source, now));
+            }
+            ShardInput::Ended(source) => {
+                self.streams.iter_mut().for_each(|stream| stream.watermarks.end(&source));
+                self.send_all_progress(false, out);
+            }
+            ShardInput::Until(at) => {
+                self.streams.iter_mut().for_each(|stream| stream.floor = stream.floor.max(at));
+                self.send_all_progress(false, out);
+            }
+            ShardInput::Wall(now) => {
+                self.now = Some(now);
+                self.streams.iter_mut().for_each(|stream| stream.watermarks.on_wall(now));
+                self.send_all_progress(false, out);
+            }
+            ShardInput::Peer(peer) => self.hear(peer, out),
+        }
+        self.report_judged(out);
+    }
+
+    /// Decodes a batch and records its events into open panes.
+    fn take(&mut self, stream: usize, mut raw: RawBatch, out: &mut Vec<ShardOutput>) {
+        let state = &mut self.streams[stream];
+        state.drop_repeats(&mut raw);
+        state.status.records += raw.records.len() as u64;
+        state.status.record_bytes += raw.records.iter().map(|record| u64::from(record.len)).sum::<u64>();
+        state.refused_rows.clear();
+        state.decoder.decode(raw, &mut state.batch, &mut state.refused_rows);
+        state.status.events += state.batch.rows() as u64;
+        for refused in &state.refused_rows {
+            state.status.refused.add(refused.reason, 1);
+            out.extend(state.dead_letter(stream, refused).map(ShardOutput::DeadLetter));
+        }
+        state.sort_by_time(self.now);
+        let late = |behind: &Behind| {
+            self.plan.streams[stream].feeds.iter().any(|feed| {
+                pane_end(state.batch.time[behind.row as usize], self.plan.feeds[*feed].pane) <= behind.watermark.0
+            })
+        };
+        let late = state.behind.iter().filter(|behind| late(behind)).count();
+        state.status.refused.add(Refusal::Late, late as u64);
+        let exemplar = self.plan.streams[stream].schema.exemplar;
+        for feed in &self.plan.streams[stream].feeds {
+            let (plan, intake) = (&self.plan.feeds[*feed], &mut self.feeds[*feed].intake);
+            let StreamState { batch, rows, behind, status, .. } = state;
+            intake.record(plan, batch, rows, behind, exemplar, &mut status.refused);
+        }
+    }
+
+    fn send_all_progress(&mut self, always: bool, out: &mut Vec<ShardOutput>) {
+        for stream in 0..self.streams.len() {
+            if always {
+                self.streams[stream].progress[self.index].known = true;
+            }
+            self.send_progress(stream, out);
+        }
+    }
+
+    /// Closes what this shard's watermark allows, tells the owners, and judges what can be judged (`S1`).
+    fn send_progress(&mut self, stream: usize, out: &mut Vec<ShardOutput>) {
+        let state = &mut self.streams[stream];
+        let mine = &mut state.progress[self.index];
+        let watermark = state.watermarks.watermark().max(state.floor).max(mine.watermark);
+        let moved = self.plan.streams[stream].feeds.iter().any(|feed| {
+            let pane = self.plan.feeds[*feed].pane.0;
+            last_closed(mine.watermark, pane) != last_closed(watermark, pane)
+        });
+        let news = moved || watermark == EventTime::MAX || !mine.known;
+        if !news || (watermark == mine.watermark && mine.known) {
+            return;
+        }
+        *mine = Progress {
+            known: true,
+            watermark,
+            earliest: state.watermarks.earliest(),
+            latest: state.watermarks.latest(),
+        };
+        if self.shards > 1 {
+            self.send_panes(stream, out);
+        }
+        self.join(stream, out);
+    }
+
+    /// Sends closed panes to the shards that own their groups, with how far this shard is.
+    fn send_panes(&mut self, stream: usize, out: &mut Vec<ShardOutput>) {
+        let progress = self.streams[stream].progress[self.index];
+        let mut messages: Vec<Peer> = (0..self.shards)
+            .map(|_| Peer { from: self.index, stream, panes: Vec::new(), exemplars: Vec::new(), progress })
+            .collect();
+        for feed in &self.plan.streams[stream].feeds {
+            let target = last_closed(progress.watermark, self.plan.feeds[*feed].pane.0);
+            let mut bytes: Vec<Vec<u8>> = vec![Vec::new(); self.shards];
+            let shards = self.shards;
+            let mut exemplars = Vec::new();
+            self.feeds[*feed].intake.close_through(
+                target,
+                |index, gid, pane, partial| {
+                    let key = index.key(gid);
+                    packet::push(&mut bytes[owner(key, shards)], pane, key, |out| partial.encode(out));
+                },
+                |index, gid, pane, rule, list| {
+                    exemplars.push(PeerExemplars { feed: *feed, pane, rule, key: index.key(gid).to_vec(), list });
+                },
+            );
+            for (message, bytes) in messages.iter_mut().zip(bytes) {
+                if !bytes.is_empty() {
+                    message.panes.push((*feed, bytes));
+                }
+            }
+            for exemplar in exemplars {
+                messages[owner(&exemplar.key, shards)].exemplars.push(exemplar);
+            }
+        }
+        for (shard, message) in messages.into_iter().enumerate() {
+            if shard == self.index {
+                self.store(message);
+            } else {
+                out.push(ShardOutput::ToPeer { shard, message });
+            }
+        }
+    }
+
+    fn hear(&mut self, peer: Peer, out: &mut Vec<ShardOutput>) {
+        let stream = peer.stream;
+        self.streams[stream].progress[peer.from] = peer.progress;
+        self.store(peer);
+        self.join(stream, out);
+    }
+
+    /// Keeps panes until the stream's watermark passes them.
+    fn store(&mut self, peer: Peer) {
+        for (feed, bytes) in peer.panes {
+            let inbox = &mut self.feeds[feed].inbox;
+            // A packet's panes ascend; it is filed under each pane it holds, cut at the borders.
+            let mut start = 0;
+            for (pane, range) in packet::runs(&bytes) {
+                inbox.entry(pane).or_default().push(bytes[start..range].to_vec());
+                start = range;
+            }
+        }
+        for exemplars in peer.exemplars {
+            let inbox = &mut self.feeds[exemplars.feed].exemplars;
+            inbox.entry(exemplars.pane).or_default().push(exemplars);
+        }
+    }
+
+    /// Moves the stream's watermark to the least of all shards' and judges the ticks it passes (`S2`).
+    fn join(&mut self, stream: usize, out: &mut Vec<ShardOutput>) {
+        let state = &mut self.streams[stream];
+        if state.progress.iter().any(|shard| !shard.known) {
+            return;
+        }
+        let joined = state.progress.iter().map(|shard| shard.watermark).min().unwrap_or(EventTime::MAX);
+        state.joined = state.joined.max(joined); // `S3`
+        let earliest = state.progress.iter().filter_map(|shard| shard.earliest).min();
+        let latest = state.progress.iter().filter_map(|shard| shard.latest).max();
+        let joined = state.joined;
+        if joined == EventTime::MIN {
+            return;
+        }
+        let covered_since = match (state.covered_since, earliest) {
+            (Some(since), _) => since,
+            (None, Some(earliest)) => earliest,
+            (None, None) if joined == EventTime::MAX => return,
+            (None, None) => joined,
+        };
+        for feed in self.plan.streams[stream].feeds.clone() {
+            let plan = &self.plan.feeds[feed];
+            let target = match (joined, latest) {
+                (EventTime::MAX, Some(latest)) => plan.last_tick_after(latest),
+                (EventTime::MAX, None) => continue,
+                (watermark, _) => last_closed(watermark, plan.pane.0),
+            };
+            let started = (self.stopwatch)();
+            self.advance(stream, feed, target, covered_since, out);
+            self.judging_nanos += (self.stopwatch)().saturating_sub(started);
+        }
+    }
+
+    /// Merges and judges pane by pane up to `target`, skipping stretches in which nothing can happen.
+    fn advance(
+        &mut self,
+        stream: usize,
+        feed: usize,
+        target: i64,
+        covered_since: EventTime,
+        out: &mut Vec<ShardOutput>,
+    ) {
+        let plan = &self.plan.feeds[feed];
+        let state = &mut self.feeds[feed];
+        let single = self.shards == 1;
+        let mut closed = match state.book.closed() {
+            Some(closed) => closed,
+            None => {
+                let first = covered_since.0.div_euclid(plan.pane.0);
+                if target < first {
+                    return;
+                }
+                self.streams[stream].covered_since = Some(covered_since);
+                let (index, shards) = (self.index, self.shards);
+                state.book.start(plan, first - 1, |key| owner(key, shards) == index);
+                first - 1
+            }
+        };
+        let mut signals = Vec::new();
+        loop {
+            let content = if single { state.intake.first_open() } else { state.first_stored() };
+            let next = [content, state.book.next_due()].into_iter().flatten().min();
+            let pane = next.unwrap_or(i64::MAX).max(closed + 1);
+            if pane > target {
+                if content.is_some_and(|content| content <= closed) {
+                    state.merge_through(plan, closed, single); // late, but its pane may still be held
+                }
+                break;
+            }
+            if pane > closed + 1 {
+                state.book.skip_to(pane - 1);
+            }
+            state.merge_through(plan, pane, single);
+            state.book.close(plan, pane, covered_since, &mut signals);
+            closed = pane;
+        }
+        if target > closed {
+            state.book.skip_to(target);
+        }
+        state.intake.sweep(plan, target);
+        out.extend(signals.into_iter().map(ShardOutput::Signal));
+        out.extend(state.degradation(plan));
+    }
+
+    fn report_judged(&mut self, out: &mut Vec<ShardOutput>) {
+        let with_feeds = self.plan.streams.iter().zip(&self.streams).filter(|(plan, _)| !plan.feeds.is_empty());
+        let judged = with_feeds.map(|(_, state)| state.joined).min().unwrap_or(EventTime::MAX);
+        if judged > self.judged {
+            self.judged = judged;
+            out.push(ShardOutput::Judged(judged));
+        }
+    }
+
+    /// Counters and positions as they stand.
+    pub fn status(&self) -> ShardStatus {
+        let stream = |(at, state): (usize, &StreamState)| StreamStatus {
+            feeds: self.plan.streams[at].feeds.iter().map(|feed| self.feeds[*feed].intake.counts).collect(),
+            watermark: (state.joined != EventTime::MIN).then_some(state.joined),
+            sources: state.watermarks.statuses(),
+            ..state.status.clone()
+        };
+        ShardStatus {
+            streams: self.streams.iter().enumerate().map(stream).collect(),
+            rules: self.plan.feeds.iter().zip(&self.feeds).flat_map(|(p, f)| f.book.statuses(p)).collect(),
+            window_bytes: self.feeds.iter().map(|feed| feed.book.windows.bytes()).sum(),
+            saturated: self.feeds.iter().map(|feed| feed.intake.counts.saturated).sum(),
+            judging: Duration::from_nanos(self.judging_nanos),
+        }
+    }
+
+    /// The newest event taken from a source.
+    pub fn newest(&self, source: &SourceId) -> Option<EventTime> {
+        self.streams.iter().filter_map(|stream| stream.watermarks.newest(source)).max()
+    }
+
+    /// The position after the last record taken from each partition: where to go on.
+    pub fn positions(&self) -> impl Iterator<Item = Position> + '_ {
+        self.streams.iter().flat_map(|stream| stream.watermarks.positions())
+    }
+}
+
+impl StreamState {
+    /// `S4`
+    fn drop_repeats(&mut self, raw: &mut RawBatch) {
+        self.row_sources.clear();
+        for source in raw.sources.iter() {
+            self.row_sources.push(self.watermarks.add(source));
+        }
+        let before = raw.records.len();
+        let (watermarks, sources) = (&mut self.watermarks, &self.row_sources);
+        raw.records.retain(|record| watermarks.advance_offset(sources[record.source as usize], record.offset));
+        self.status.repeats += (before - raw.records.len()) as u64;
+    }
+
+    /// Sorts rows into acceptable ones, ones behind their partition's watermark, and ones from the future.
+    fn sort_by_time(&mut self, now: Option<WallTime>) {
+        let batch = &self.batch;
+        self.rows.clear();
+        self.behind.clear();
+        let mut future = 0;
+        for (row, time) in batch.time.iter().enumerate() {
+            let source = self.row_sources[batch.records[batch.record[row] as usize].source as usize];
+            match self.watermarks.observe(source, EventTime(*time), now) {
+                Seen::Timely => self.rows.push(row as u32),
+                Seen::Behind(watermark) => {
+                    self.rows.push(row as u32);
+                    self.behind.push(Behind { row: row as u32, watermark });
+                }
+                Seen::Future => future += 1,
+            }
+        }
+        self.status.refused.add(Refusal::Future, future);
+    }
+
+    fn dead_letter(&self, stream: usize, refused: &RefusedRow) -> Option<DeadLetter> {
+        let kept = matches!(refused.reason.scope(), Scope::Record | Scope::Event);
+        kept.then(|| {
+            let record = &self.batch.records[refused.record as usize];
+            DeadLetter {
+                stream,
+                reason: refused.reason,
+                at: refused.at,
+                position: Position {
+                    source: self.batch.sources[record.source as usize].clone(),
+                    offset: record.offset,
+                },
+                timestamp: record.timestamp,
+                bytes: self.batch.record_bytes(refused.record).to_vec(),
+            }
+        })
+    }
+}
+
+impl FeedState {
+    fn first_stored(&self) -> Option<i64> {
+        let panes = self.inbox.first_key_value().map(|(pane, _)| *pane);
+        let exemplars = self.exemplars.first_key_value().map(|(pane, _)| *pane);
+        panes.into_iter().chain(exemplars).min()
+    }
+
+    /// Merges everything of panes up to and including `pane` into the book.
+    fn merge_through(&mut self, plan: &FeedPlan, pane: i64, single: bool) {
+        if single {
+            let FeedState { intake, book, .. } = self;
+            let mut found = Vec::new();
+            intake.close_through(
+                pane,
+                |index, gid, pane, partial| {
+                    book.merge(plan, index.key(gid), pane, partial);
+                },
+                |index, gid, pane, rule, list| found.push((index.key(gid).to_vec(), pane, rule, list)),
+            );
+            for (key, pane, rule, list) in found {
+                book.merge_exemplars(&key, pane, rule, list);
+            }
+            return;
+        }
+        while let Some(entry) = self.inbox.first_entry()
+            && *entry.key() <= pane
+        {
+            for bytes in entry.remove() {
+                for (pane, key, partial) in PaneReader(&bytes) {
+                    let partial = self.reader.read(partial).expect("packets come from our own shards");
+                    self.book.merge(plan, key, pane, &partial);
+                }
+            }
+        }
+        while let Some(entry) = self.exemplars.first_entry()
+            && *entry.key() <= pane
+        {
+            for e in entry.remove() {
+                self.book.merge_exemplars(&e.key, e.pane, e.rule, e.list);
+            }
+        }
+    }
+
+    /// Says when the rules of this feed reach their limit of groups, and when they are well below it again.
+    fn degradation(&mut self, plan: &FeedPlan) -> Vec<ShardOutput> {
+        let overflowed = self.intake.counts.overflowed + self.book.overflowed;
+        let grown = overflowed > self.overflow_seen;
+        self.overflow_seen = overflowed;
+        let roomy = self.intake.index.len() < plan.group_limit - plan.group_limit / 10;
+        let degraded = grown || (self.degraded && !roomy);
+        if degraded == self.degraded {
+            return Vec::new();
+        }
+        self.degraded = degraded;
+        let refused = degraded.then_some(overflowed);
+        let said = |rule: &RulePlan| ShardOutput::Degraded {
+            rule: rule.rule.meta.clone(),
+            groups_max: plan.group_limit,
+            refused,
+        };
+        plan.rules.iter().map(said).collect()
+    }
+}

@@ -1,0 +1,137 @@
+//! What the running engine lets others see: the read model of the page, the API and the metrics.
+//!
+//! The engine's threads write here now and then; readers never touch the engine. Alerts live in a concurrent map of
+//! their own, since a page may read them all while the desk changes one; everything else is a snapshot behind a lock
+//! that is held for a copy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+use crate::alert::life::{Alert, AlertId};
+use crate::edge::kafka::ConsumerStats;
+use crate::engine::desk::{Desk, DeskCounts, GroupView};
+use crate::engine::shard::ShardStatus;
+use crate::engine::journal::JournalEntry;
+use crate::model::delivery::Notification;
+use crate::model::position::Position;
+use crate::model::time::WallTime;
+use crate::notify::outbox::LaneHealth;
+
+/// Changes a slow reader of the live stream may be behind before it misses some.
+const LIVE_BACKLOG: usize = 1_024;
+
+/// The read model of one engine.
+#[derive(Debug)]
+pub struct Status {
+    pub started: WallTime,
+    shards: Vec<Slot>,
+    /// Pending, firing and lately resolved alerts.
+    pub alerts: DashMap<AlertId, Alert>,
+    pub desk: Mutex<DeskSnapshot>,
+    pub kafka: Mutex<Option<ConsumerStats>>,
+    live: broadcast::Sender<Live>,
+    desk_runs: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    status: Mutex<(ShardStatus, Vec<Position>)>,
+    busy_micros: AtomicU64,
+}
+
+/// Something happened that people watch.
+#[derive(Clone, Debug)]
+pub enum Live {
+    /// The desk decided something about an alert.
+    Journal(Arc<JournalEntry>),
+    /// A delivery was started.
+    Sent { receiver: Arc<str>, notification: Arc<Notification> },
+}
+
+/// The desk's counters, groups and receivers at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct DeskSnapshot {
+    pub counts: DeskCounts,
+    pub lanes: Vec<LaneHealth>,
+    pub groups: Vec<GroupView>,
+}
+
+/// Groups a snapshot shows at most.
+const GROUPS_SHOWN_MAX: usize = 500;
+
+impl DeskSnapshot {
+    pub fn of(desk: &Desk) -> Self {
+        DeskSnapshot {
+            counts: desk.counts(),
+            lanes: desk.lanes().collect(),
+            groups: desk.groups().take(GROUPS_SHOWN_MAX).collect(),
+        }
+    }
+}
+
+impl Status {
+    pub fn new(shards: usize, started: WallTime) -> Self {
+        Status {
+            started,
+            shards: (0..shards).map(|_| Slot::default()).collect(),
+            alerts: DashMap::new(),
+            desk: Mutex::default(),
+            kafka: Mutex::default(),
+            live: broadcast::channel(LIVE_BACKLOG).0,
+            desk_runs: AtomicBool::new(false),
+        }
+    }
+
+    /// A shard's counters and positions.
+    pub fn publish(&self, shard: usize, status: ShardStatus, positions: Vec<Position>) {
+        *self.shards[shard].status.lock() = (status, positions);
+    }
+
+    pub fn add_busy(&self, shard: usize, time: Duration) {
+        self.shards[shard].busy_micros.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Each shard's counters and how long it has been at work.
+    pub fn shards(&self) -> Vec<(ShardStatus, Duration)> {
+        let read = |slot: &Slot| {
+            (slot.status.lock().0.clone(), Duration::from_micros(slot.busy_micros.load(Ordering::Relaxed)))
+        };
+        self.shards.iter().map(read).collect()
+    }
+
+    /// After the last record taken of each partition.
+    pub fn positions(&self) -> Vec<Position> {
+        self.shards.iter().flat_map(|slot| slot.status.lock().1.clone()).collect()
+    }
+
+    /// Why the engine is not ready; `None` when it is.
+    pub fn not_ready(&self) -> Option<String> {
+        if !self.desk_runs.load(Ordering::Relaxed) {
+            return Some("the engine is starting, or stopping".to_owned());
+        }
+        let kafka = self.kafka.lock();
+        let Some(stats) = &*kafka else { return Some("Kafka was not asked yet".to_owned()) };
+        if let Some(problem) = stats.problems.first() {
+            return Some(problem.text.clone());
+        }
+        stats.partitions.is_empty().then(|| "no partitions are assigned yet".to_owned())
+    }
+
+    pub fn set_running(&self, running: bool) {
+        self.desk_runs.store(running, Ordering::Relaxed);
+    }
+
+    /// Follows changes from now on.
+    pub fn follow(&self) -> broadcast::Receiver<Live> {
+        self.live.subscribe()
+    }
+
+    pub fn tell(&self, live: Live) {
+        let _ = self.live.send(live); // nobody watching is fine
+    }
+}
