@@ -262,10 +262,11 @@ async fn a_queue_at_one_channel_is_sent_away_rather_than_kept() {
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let rig = Rig::new().await;
-    rig.script("webhook").push(Misbehaviour::refuse(307, "elsewhere"));
+    rig.script("webhook").push(Misbehaviour::refuse(307, rig.standins.webhook.url()));
     let outcome = rig.send("webhook", samples::firing()).await;
     let expect = "HTTP 307: redirects are not followed; configure the final address";
     assert_eq!(outcome, Outcome::Rejected { reason: expect.to_owned() });
+    assert!(rig.standins.webhook.messages().is_empty());
 }
 
 #[tokio::test]
