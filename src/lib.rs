@@ -1,6 +1,8 @@
 //! Foghorn: alerts straight off the Kafka stream.
 
 pub mod alert;
+pub mod api;
+pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod engine;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `foghorn` program; see [`foghorn::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    foghorn::cli::main()
+}

@@ -15,7 +15,6 @@ pub mod metrics;
 mod page;
 mod prometheus;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -29,6 +28,7 @@ use crate::engine::plan::{Plan, StreamPlan};
 use crate::model::refusal::RefusalCounts;
 use crate::model::time::EventTime;
 use crate::rule::plan::Rule;
+use crate::notify::outbox::LaneHealth;
 use crate::runtime::Status;
 use crate::stream::watermark::SourceStatus;
 
@@ -55,11 +55,11 @@ impl Api {
             .with_state(self)
     }
 
-    /// Serves until `stop` resolves.
+    /// Takes the address the page is served on.
     ///
     /// # Errors
     /// The address cannot be bound: the text names it and what is usually the reason.
-    pub async fn bind(listen: SocketAddr) -> Result<tokio::net::TcpListener, String> {
+    pub async fn bind(listen: &str) -> Result<tokio::net::TcpListener, String> {
         tokio::net::TcpListener::bind(listen).await.map_err(|error| {
             format!("cannot listen on {listen}: {error}; is another Foghorn running? choose another address with `--listen`")
         })
@@ -166,4 +166,40 @@ impl Api {
         };
         self.plan.rules.iter().enumerate().map(view).collect()
     }
+}
+
+/// One integration of one receiver.
+pub(crate) struct ReceiverView {
+    pub name: Arc<str>,
+    pub integration: Arc<str>,
+    /// Attempts by what became of them.
+    pub outcomes: [(&'static str, u64); 6],
+    pub waiting: usize,
+}
+
+impl Api {
+    pub(crate) fn receivers(&self) -> Vec<ReceiverView> {
+        let desk = self.status.desk.lock();
+        let view = |lane: &LaneHealth| ReceiverView {
+            name: lane.receiver.clone(),
+            integration: format!("{}/{}", lane.kind, lane.integration).into(),
+            outcomes: [
+                ("delivered", lane.counts.delivered),
+                ("failed", lane.counts.failed),
+                ("throttled", lane.counts.throttled),
+                ("rejected", lane.counts.rejected),
+                ("timed_out", lane.counts.timed_out),
+                ("given_up", lane.counts.dead),
+            ],
+            waiting: lane.in_flight + lane.queued,
+        };
+        desk.lanes.iter().map(view).collect()
+    }
+}
+
+/// What a rule asks, in one line: its condition, or its silence.
+pub(crate) fn query(rule: &Rule) -> String {
+    let when = rule.condition.iter().map(|condition| condition.text().to_owned());
+    let absent = rule.absent.iter().map(|absent| format!("absent: {}", absent.after));
+    when.chain(absent).collect::<Vec<_>>().join(" or ")
 }

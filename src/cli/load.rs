@@ -7,7 +7,7 @@ use super::{CommandError, GlobalArgs};
 use crate::alert::route::{GroupBy, Route, RouteTree};
 use crate::config::checked::{Config, StreamConfig};
 use crate::config::defaults;
-use crate::config::load::{Loaded, load_config, load_rules};
+use crate::config::load::{Loaded, load_config, load_rules_from_text, load_rules};
 use crate::engine::desk::{DeskConfig, ReceiverPolicy};
 use crate::engine::plan::Plan;
 use crate::notify::outbox::IntegrationPolicy;
@@ -44,6 +44,16 @@ impl World {
             eprint!("{}", loaded.diagnostics.render(global.colours()));
         }
         Ok(loaded.is_valid().then(|| World::of(loaded)))
+    }
+
+    /// From a rule pack in memory.
+    ///
+    /// # Errors
+    /// The pack has mistakes; the text is the report.
+    pub fn of_text(name: &str, text: &str) -> Result<World, CommandError> {
+        let loaded = load_rules_from_text(name, text);
+        anyhow::ensure!(loaded.is_valid(), "{}", loaded.diagnostics.render(false));
+        Ok(World::of(loaded))
     }
 
     fn of(loaded: Loaded) -> World {

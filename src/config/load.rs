@@ -134,6 +134,16 @@ pub fn load_rules(paths: &[PathBuf], config: Option<&Path>) -> Result<Loaded, Lo
     Ok(Loaded { config: None, streams: streams.list(), rules, config_path, diagnostics: log })
 }
 
+/// One rule file that brings its streams, from memory: what is compiled into the program.
+pub fn load_rules_from_text(name: &str, text: &str) -> Loaded {
+    let mut log = Diagnostics::new();
+    let file = log.add_file(name, text);
+    let mut streams = Streams::default();
+    let inputs = vec![(file, name.to_owned(), PathBuf::new())];
+    let rules = check_files(inputs, &mut streams, Limits::default().groups_per_rule, &mut log);
+    Loaded { config: None, streams: streams.list(), rules, config_path: None, diagnostics: log }
+}
+
 /// Whether a file is a configuration rather than rules, going by its keys.
 pub fn is_config(path: &Path) -> bool {
     const CONFIG_KEYS: [&str; 8] = ["kafka", "rules", "route", "receivers", "global", "server", "log", "shards"];
@@ -194,7 +204,7 @@ fn listed_rules(raw: &RawConfig, folder: &Path, log: &mut Diagnostics) -> Vec<In
         let found = match files::find(folder, &at.value) {
             Found::Unreadable(error) => {
                 log.error(Code::Unreadable, at.place, format!("cannot read `{}`: {error}", at.value))
-                    .hint(format!("paths are meant from {}", whole(folder)));
+                    .hint(format!("relative paths begin at {}", whole(folder)));
                 continue;
             }
             Found::TooMany => {
@@ -206,7 +216,7 @@ fn listed_rules(raw: &RawConfig, folder: &Path, log: &mut Diagnostics) -> Vec<In
         };
         if found.is_empty() {
             log.warning(Code::NoRules, at.place, format!("`{}` leads to no file", at.value))
-                .hint(format!("paths are meant from {}", whole(folder)));
+                .hint(format!("relative paths begin at {}", whole(folder)));
         }
         for path in found {
             if seen.contains(&path) {

@@ -8,3 +8,6 @@ pub mod defaults;
 pub mod files;
 pub mod load;
 pub mod raw;
+pub mod schema;
+
+pub use check::shipped_routes;

@@ -9,7 +9,7 @@ pub use stream::*;
 
 use crate::config::defaults;
 use crate::engine::desk::DeskBounds;
-use crate::rule::yaml::read::{At, Entries, OneOrMany, yaml_choice, yaml_map};
+use crate::rule::yaml::read::{At, Entries, OneOrMany, texts, yaml_choice, yaml_map};
 
 yaml_map! {
     /// Foghorn's configuration. Relative paths are meant from this file's folder.
@@ -39,8 +39,8 @@ yaml_map! {
         pub limits: RawLimits,
     }
     elsewhere {
-        "groups": "rules stand in files of their own, listed under `rules`",
-        "rule_files": "rule files are listed under `rules`",
+        "groups" ("rules"): "rules stand in files of their own, listed under `rules`",
+        "rule_files" ("rules"): "rule files are listed under `rules`",
         "templates": "notification templates are built in",
         "inhibit_rules": "inhibition is not supported yet",
         "mute_time_intervals": "mute times are not supported yet",
@@ -71,11 +71,12 @@ yaml_map! {
         #[schemars(extend("default" = "latest"))]
         pub start: At<String>,
         /// Further settings for librdkafka, by its own names. Those that Foghorn's correctness hangs on are refused.
+        #[schemars(default, schema_with = "texts")]
         pub properties: Entries<At<String>>,
     }
     elsewhere {
         "group_id": "the consumer group stands under `group`",
-        "bootstrap_servers": "brokers stand under `brokers`",
+        "bootstrap_servers" ("brokers"): "brokers stand under `brokers`",
         "topics": "topics stand under a stream: `streams: { NAME: { topics: … } }`",
     }
 }
@@ -110,8 +111,10 @@ yaml_map! {
 yaml_map! {
     /// SASL log-in.
     pub struct RawSasl {
+        /// How the password is proved.
         #[schemars(required)]
         pub mechanism: At<RawMechanism>,
+        /// The user.
         #[schemars(required)]
         pub username: At<String>,
         /// File with the password.

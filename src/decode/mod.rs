@@ -19,9 +19,11 @@
 //!
 //! Time is judged elsewhere: whether an event is late or of the future is for the shard, which knows the watermark.
 
+mod fault;
 mod json;
 pub mod lines;
 mod number;
+pub mod otlp;
 mod rows;
 #[cfg(test)]
 mod testing;
@@ -36,8 +38,9 @@ use crate::model::schema::{FieldType, Format, StreamSchema};
 
 use self::json::JsonDecoder;
 use self::lines::LineDecoder;
+use self::otlp::OtlpDecoder;
 use self::rows::Rows;
-use self::time::{TimeReader, Year};
+use self::time::Year;
 
 /// Why a stream cannot be decoded as its schema says. Texts for `check`.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +57,14 @@ pub enum DecoderError {
     NoPath { who: String },
     #[error("{who} stands at `{path}`, which is a value for one field and an object for another; use one path only")]
     PathConflict { who: String, path: String },
-    #[error("this format comes with the next commit")]
-    NotYet,
+    #[error(
+        "field `{field}` stands at `{path}`, which this signal does not have; write one of {known}, or `resource`, `scope` or `attributes` and a key"
+    )]
+    UnknownOtlpPath { field: String, path: String, known: String },
+    #[error("the event time stands at `{path}`, which is no time of this signal; write one of {known}")]
+    UnknownOtlpTime { path: String, known: String },
+    #[error("field `{field}` is declared as {declared}, but `{builtin}` is {nature} and cannot be read as that")]
+    ImpossibleType { field: String, builtin: String, declared: &'static str, nature: &'static str },
     #[error("{fields} fields are more than the 65536 a stream may have")]
     TooManyFields { fields: usize },
 }
@@ -71,6 +80,7 @@ pub struct Decoder {
 enum Reader {
     Json(JsonDecoder),
     Lines(LineDecoder),
+    Otlp(OtlpDecoder),
 }
 
 impl Decoder {
@@ -82,7 +92,7 @@ impl Decoder {
         let reader = match &schema.format {
             Format::Json => Reader::Json(JsonDecoder::new(&schema, &needed)?),
             Format::Lines(pattern) => Reader::Lines(LineDecoder::new(&schema, pattern, &needed)?),
-            Format::Otlp(_) => return Err(DecoderError::NotYet),
+            Format::Otlp(signal) => Reader::Otlp(OtlpDecoder::new(&schema, *signal, &needed)?),
         };
         Ok(Decoder { schema, columns, reader })
     }
@@ -95,19 +105,20 @@ impl Decoder {
         let records = std::mem::take(&mut out.records);
         let sources = out.sources.clone();
         let mut rows = Rows::new(out, refused, records.len());
-        self.reader.time().begin_batch(&sources);
-        let all_utf8 = std::str::from_utf8(&payload[..payload.len() - ARENA_SLACK]).is_ok();
+        self.reader.begin_batch(&sources, &mut rows);
+        // Protobuf is no text; its strings are looked at one by one, when they are read.
+        let all_utf8 = self.reader.is_text() && std::str::from_utf8(&payload[..payload.len() - ARENA_SLACK]).is_ok();
         for (index, record) in records.iter().enumerate() {
             rows.begin_record(index as u32);
             if record.len as usize > self.schema.budgets.record_bytes_max {
                 rows.refuse_record(Refusal::RecordTooLarge, 0);
                 continue;
             }
-            self.reader.time().begin_record(record.source);
-            let utf8 = is_utf8(&payload, record.start as usize, record.len as usize, all_utf8);
+            let utf8 = || is_utf8(&payload, record.start as usize, record.len as usize, all_utf8);
             match &mut self.reader {
-                Reader::Json(json) => json.record(&payload, record, utf8, &mut rows),
-                Reader::Lines(lines) => lines.record(&payload, record, utf8, &mut rows),
+                Reader::Json(json) => json.record(&payload, record, utf8(), &mut rows),
+                Reader::Lines(lines) => lines.record(&payload, record, utf8(), &mut rows),
+                Reader::Otlp(otlp) => otlp.record(&payload, record, &mut rows),
             }
         }
         rows.finish();
@@ -116,22 +127,35 @@ impl Decoder {
 
     /// The years that RFC 3164 stamps have come to, by partition. They belong to the state that a checkpoint keeps and
     /// that moves with a partition; empty for streams whose times carry their year.
-    pub fn years(&mut self) -> &[(SourceId, Year)] {
-        self.reader.time().years()
+    pub fn years(&self) -> &[(SourceId, Year)] {
+        match &self.reader {
+            Reader::Json(json) => json.time().years(),
+            Reader::Lines(lines) => lines.time().years(),
+            Reader::Otlp(_) => &[],
+        }
     }
 
     /// Goes on where another decoder (before a restart, on another shard) left off.
     pub fn resume_years(&mut self, years: &[(SourceId, Year)]) {
-        self.reader.time().resume_years(years);
+        match &mut self.reader {
+            Reader::Json(json) => json.time_mut().resume_years(years),
+            Reader::Lines(lines) => lines.time_mut().resume_years(years),
+            Reader::Otlp(_) => {}
+        }
     }
 }
 
 impl Reader {
-    fn time(&mut self) -> &mut TimeReader {
+    fn begin_batch(&mut self, sources: &[SourceId], rows: &mut Rows<'_>) {
         match self {
-            Reader::Json(json) => json.time(),
-            Reader::Lines(lines) => &mut lines.time,
+            Reader::Json(json) => json.time_mut().begin_batch(sources),
+            Reader::Lines(lines) => lines.time_mut().begin_batch(sources),
+            Reader::Otlp(otlp) => otlp.begin_batch(rows),
         }
+    }
+
+    fn is_text(&self) -> bool {
+        !matches!(self, Reader::Otlp(_))
     }
 }
 

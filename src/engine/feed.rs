@@ -11,6 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::Arc;
+
 use crate::engine::exemplars::Exemplars;
 use crate::engine::judge::{self, GroupView};
 use crate::engine::plan::{FeedPlan, Input, InputValue, RulePlan, Source, Suspects};
@@ -399,11 +401,13 @@ struct RuleBook {
     evaluations: u64,
 }
 
-pub(crate) struct Active {
+pub struct Active {
     pub hold: Hold,
     pub labels: Labels,
     pub last_signal: EventTime,
     pub absent: bool,
+    /// As rendered at the last breach: what a resolved alert goes on saying, as in Prometheus.
+    pub annotations: Vec<(Arc<str>, String)>,
 }
 
 /// What a rule looks like at the moment, for the page and for metrics.
@@ -607,6 +611,7 @@ impl Book {
             labels: judge::labels(rule_plan, &self.index, gid),
             last_signal: EventTime::MIN,
             absent: missing,
+            annotations: Vec::new(),
         });
         active.hold = after;
         active.absent = missing || (was_absent && after != Hold::Clear);
@@ -620,7 +625,7 @@ impl Book {
         if let Some(transition) = transition {
             active.last_signal = end;
             let exemplars = self.exemplars.of(at as u32, gid, plan.first_pane(rule, self.closed), self.closed);
-            signals.push(judge::signal(&mut view, &active.labels, before, after, transition, missing, exemplars));
+            signals.push(judge::signal(&mut view, active, before, after, transition, missing, exemplars));
         }
         if after == Hold::Clear {
             book.active.remove(&gid);
@@ -649,13 +654,14 @@ impl Book {
 
     fn forget(&mut self, plan: &FeedPlan, gid: u32, end: EventTime, signals: &mut Vec<Signal>) {
         for (at, rule_plan) in plan.rules.iter().enumerate() {
-            if let Some(active) = self.rules[at].active.remove(&gid)
+            if let Some(mut active) = self.rules[at].active.remove(&gid)
                 && let (after, Some(transition)) = active.hold.end(ResolvedBecause::Expired)
             {
+                let (before, absent) = (active.hold, active.absent);
                 let mut view =
                     GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since: EventTime::MIN };
                 let signal =
-                    judge::signal(&mut view, &active.labels, active.hold, after, transition, active.absent, Vec::new());
+                    judge::signal(&mut view, &mut active, before, after, transition, absent, Vec::new());
                 signals.push(signal);
             }
             self.rules[at].touched.remove(&gid);

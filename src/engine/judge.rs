@@ -8,13 +8,14 @@
 
 use std::sync::Arc;
 
+use crate::engine::feed::Active;
 use crate::engine::plan::{LetPlan, Query, RulePlan};
 use crate::model::labels::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::model::signal::{Contributor, Evidence, Exemplar, Signal, Transition, UnknownReason};
 use crate::model::time::{EventTime, Millis};
 use crate::rule::condition::{Cmp, Values};
 use crate::rule::hold::Hold;
-use crate::rule::template::TemplateData;
+use crate::rule::template::{Template, TemplateData};
 use crate::stream::group::GroupIndex;
 use crate::window::{self, Windows};
 
@@ -123,7 +124,7 @@ fn cut(mut value: String) -> String {
 /// A signal with everything a person may ask about it.
 pub fn signal(
     view: &mut GroupView<'_>,
-    labels: &Labels,
+    active: &mut Active,
     before: Hold,
     after: Hold,
     transition: Transition,
@@ -137,24 +138,27 @@ pub fn signal(
         Some(condition) if !absent => condition.slots().first().and_then(|slot| evidence.value(&rule.lets[*slot].name)),
         _ => None,
     };
+    let ended = matches!(transition, Transition::Resolved(_));
     let data = TemplateData {
-        labels,
+        labels: &active.labels,
         external_labels: &Labels::default(),
         external_url: "",
         value,
         evidence: &evidence,
         at: view.at,
     };
-    let annotations =
-        rule.annotations.iter().map(|(name, template)| (name.clone(), template.render_or_explain(&data))).collect();
+    if !ended || active.annotations.is_empty() {
+        let render = |(name, template): &(Arc<str>, Arc<Template>)| (name.clone(), template.render_or_explain(&data));
+        active.annotations = rule.annotations.iter().map(render).collect();
+    }
     Signal {
         rule: rule.meta.clone(),
-        labels: labels.clone(),
+        labels: active.labels.clone(),
         transition,
         at: view.at,
         active_since: told.active_since().unwrap_or(view.at),
         fired_at: told.fired_at(),
-        annotations,
+        annotations: active.annotations.clone(),
         value,
         evidence: Arc::new(evidence),
     }

@@ -80,6 +80,11 @@ impl Local {
         self.timeline.take_happened()
     }
 
+    /// The newest event taken from a source.
+    pub fn newest(&self, source: &SourceId) -> Option<EventTime> {
+        self.shards[self.shard_of(source)].newest(source)
+    }
+
     pub fn desk(&self) -> &Desk {
         &self.timeline.desk
     }

@@ -106,6 +106,8 @@ pub struct DeadLetter {
     /// Byte offset in the record.
     pub at: u32,
     pub position: Position,
+    /// The record's own, in epoch milliseconds; negative when it has none.
+    pub timestamp: i64,
     pub bytes: Vec<u8>,
 }
 
@@ -498,6 +500,11 @@ impl Shard {
         }
     }
 
+    /// The newest event taken from a source.
+    pub fn newest(&self, source: &SourceId) -> Option<EventTime> {
+        self.streams.iter().filter_map(|stream| stream.watermarks.newest(source)).max()
+    }
+
     /// The position after the last record taken from each partition: where to go on.
     pub fn positions(&self) -> impl Iterator<Item = Position> + '_ {
         self.streams.iter().flat_map(|stream| stream.watermarks.positions())
@@ -549,6 +556,7 @@ impl StreamState {
                     source: self.batch.sources[record.source as usize].clone(),
                     offset: record.offset,
                 },
+                timestamp: record.timestamp,
                 bytes: self.batch.record_bytes(refused.record).to_vec(),
             }
         })

@@ -186,13 +186,13 @@ impl Entry {
 }
 
 #[derive(Template)]
-#[template(path = "notify/email.txt", escape = "none")]
+#[template(path = "email.txt", escape = "none", config = "src/askama.toml")]
 struct TextPage<'a> {
     page: &'a Page,
 }
 
 #[derive(Template)]
-#[template(path = "notify/email.html")]
+#[template(path = "email.html", config = "src/askama.toml")]
 struct HtmlPage<'a> {
     page: &'a Page,
 }

@@ -11,6 +11,7 @@
 //! is a pure function from a notification to a payload, so a golden file is the whole test of what people see;
 //! [`conversation`] orders the requests of a delivery; [`judge`] is the one place that decides what may be tried again.
 
+pub mod check;
 pub mod config;
 pub mod console;
 pub mod conversation;

@@ -13,6 +13,7 @@ mod templates;
 
 use std::sync::Arc;
 
+use self::templates::Templates;
 use super::condition::Condition;
 use super::diagnostic::{Code, Diagnostics, Place, suggest};
 use super::hold::HoldPolicy;
@@ -21,7 +22,7 @@ use super::syntax::{RawGroup, RawLet, RawRule, RuleFile};
 use super::yaml::read::{At, Entries, Given, ShortOrFull};
 use super::yaml::{inside, start};
 use crate::model::labels::LABELS_MAX;
-use crate::model::schema::StreamSchema;
+use crate::model::schema::{FieldType, StreamSchema};
 use crate::model::signal::RuleMeta;
 use crate::model::time::Millis;
 use crate::stream::{ExprError, Filter};
@@ -171,6 +172,7 @@ impl<'a> RuleChecker<'a> {
     }
 
     fn rule(mut self) -> Option<Rule> {
+        let before = self.log.errors();
         self.stream = self.find_stream();
         let filter = self.filter();
         let by = self.by();
@@ -189,8 +191,10 @@ impl<'a> RuleChecker<'a> {
                 .hint("add `when: total > 0` over a name of `let`, or `absent: 5m`");
         }
         let labels = self.labels(&by);
-        let annotations = self.annotations(&by, &lets);
-        self.note_unused(&lets, condition.as_ref(), &annotations);
+        let annotations = self.annotations(&by, &labels, &lets);
+        if self.log.errors() == before {
+            self.note_unused(&lets, condition.as_ref(), &annotations);
+        }
         let (stream_index, schema) = self.stream.clone()?;
         let reach = lets.iter().map(|let_| let_.window + let_.offset).max().unwrap_or(Millis::ZERO);
         let expire = self.expire(reach, absent.as_ref().map(|absent| absent.after));
@@ -319,7 +323,8 @@ impl<'a> RuleChecker<'a> {
             (None, None) => None,
         };
         let default = if from.is_none() { " (the default)" } else { "" };
-        let message = format!("a {key} of {} is not a multiple of the step of {step}{default}", at.value);
+        let article = if key == "offset" { "an" } else { "a" };
+        let message = format!("{article} {key} of {} is not a multiple of the step of {step}{default}", at.value);
         let note = self.log.error(Code::WindowNotMultiple, at.place, message);
         note.hint(format!("write {near}{smaller}"));
         if let Some((place, text)) = from {
@@ -460,12 +465,12 @@ impl<'a> RuleChecker<'a> {
     }
 
     /// A let that nothing reads. `topk` is evidence by nature.
-    fn note_unused(&mut self, lets: &[Let], condition: Option<&Condition>, annotations: &[(Arc<str>, Arc<str>)]) {
+    fn note_unused(&mut self, lets: &[Let], condition: Option<&Condition>, annotations: &Templates) {
         let Some(condition) = condition else { return };
         let Some(Entries(raw)) = self.raw.r#let.get() else { return };
         for (slot, let_) in lets.iter().enumerate() {
             let read = condition.slots().contains(&slot) || !let_.aggregate.is_number();
-            let told = annotations.iter().any(|(_, text)| text.contains(&*let_.name));
+            let told = annotations.iter().any(|(_, template)| template.source().contains(&*let_.name));
             if read || told {
                 continue;
             }
@@ -549,4 +554,10 @@ fn label_name(name: &str) -> Result<(), &'static str> {
         return Err("names that begin with `__` are reserved");
     }
     Ok(())
+}
+
+/// `a string`, `an int`
+fn a_type(ty: FieldType) -> String {
+    let article = if ty == FieldType::Int { "an" } else { "a" };
+    format!("{article} {}", ty.name())
 }

@@ -17,5 +17,5 @@ pub mod hold;
 pub mod plan;
 pub mod suggest;
 pub mod syntax;
-pub mod yaml;
 pub mod template;
+pub mod yaml;

@@ -12,9 +12,8 @@ use crate::model::signal::RuleMeta;
 use crate::model::time::Millis;
 use crate::rule::condition::Condition;
 use crate::rule::hold::HoldPolicy;
+use crate::rule::template::Template;
 use crate::stream::{Derived, Filter};
-
-type Template = Arc<str>;
 
 /// All rules, in the order of their files and within them.
 #[derive(Clone, Debug, Default)]
@@ -59,8 +58,8 @@ pub struct Rule {
     pub pane: Millis,
     pub hold: HoldPolicy,
     /// `alertname` and the keys of `by` not included.
-    pub labels: Vec<(Arc<str>, Template)>,
-    pub annotations: Vec<(Arc<str>, Template)>,
+    pub labels: Vec<(Arc<str>, Arc<Template>)>,
+    pub annotations: Vec<(Arc<str>, Arc<Template>)>,
     pub group_limit: u32,
     pub expire: Millis,
 }

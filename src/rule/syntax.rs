@@ -6,7 +6,7 @@
 //! it can be checked, tested and replayed without a configuration.
 
 use super::diagnostic::{Code, Diagnostics, FileId};
-use super::yaml::read::{At, Entries, Given, OneOrMany, Read, ShortOrFull, yaml_map};
+use super::yaml::read::{At, Entries, Given, OneOrMany, Read, ShortOrFull, lists_of_texts, texts, yaml_map};
 use super::yaml::{self, Node};
 use crate::model::time::Millis;
 
@@ -30,14 +30,14 @@ yaml_map! {
     pub struct RawRuleFile {
         /// Streams these rules read, as under `streams` of the configuration. With them, the file can be checked and
         /// replayed on its own; a stream of the same name in the configuration takes precedence.
-        #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+        #[schemars(default, with = "serde_json::Map<String, serde_json::Value>")]
         pub streams: Node,
         /// Groups of rules.
         #[schemars(required)]
         pub groups: Vec<RawGroup>,
     }
     elsewhere {
-        "rules": "rules stand in groups: `groups: [{name: …, rules: […]}]`",
+        "rules" ("groups"): "rules stand in groups: `groups: [{name: …, rules: […]}]`",
     }
 }
 
@@ -51,7 +51,9 @@ yaml_map! {
         #[schemars(extend("default" = super::check::EVERY_DEFAULT.to_string()))]
         pub interval: At<Millis>,
         /// Labels for the alerts of all rules; a rule's own labels come first.
+        #[schemars(default, schema_with = "texts")]
         pub labels: Entries<At<String>>,
+        /// The rules.
         #[schemars(required)]
         pub rules: Vec<RawRule>,
     }
@@ -93,11 +95,14 @@ yaml_map! {
         /// Alert on a group that was silent for this long: one that was seen before, or one of `expect`.
         pub absent: At<Millis>,
         /// Groups that must be there from the start, each as `key: value` for every key of `by`.
+        #[schemars(default, schema_with = "lists_of_texts")]
         pub expect: Vec<Entries<At<String>>>,
         /// Labels of the alert. Templates may use `$labels`, but no values: an alert's identity must not change while
         /// it fires.
+        #[schemars(default, schema_with = "texts")]
         pub labels: Entries<At<String>>,
         /// Texts for people; templates.
+        #[schemars(default, schema_with = "texts")]
         pub annotations: Entries<At<String>>,
         /// Groups this rule may watch. More are refused and counted, and the rule is shown as degraded.
         #[schemars(extend("default" = super::check::GROUP_LIMIT_DEFAULT))]
@@ -107,13 +112,13 @@ yaml_map! {
         pub expire: At<Millis>,
     }
     elsewhere {
-        "expr": "a native rule says `from`, `let` and `when` where Prometheus has `expr`",
-        "record": "recording rules are not needed here: `let` names an aggregate",
-        "name": "the rule's name is the value of `alert`",
-        "stream": "the stream stands under `from`",
-        "group_by": "the keys of a group stand under `by`",
-        "having": "the condition stands under `when`",
-        "condition": "the condition stands under `when`",
+        "expr" ("from", "when"): "a native rule says `from`, `let` and `when` where Prometheus has `expr`",
+        "record" ("alert", "from", "when"): "recording rules are not needed here: `let` names an aggregate",
+        "name" ("alert"): "the rule's name is the value of `alert`",
+        "stream" ("from"): "the stream stands under `from`",
+        "group_by" ("by"): "the keys of a group stand under `by`",
+        "having" ("when"): "the condition stands under `when`",
+        "condition" ("when"): "the condition stands under `when`",
         "severity": "severity is a label: `labels: { severity: critical }`",
         "description": "texts stand under `annotations`",
         "summary": "texts stand under `annotations`",

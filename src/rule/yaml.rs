@@ -42,6 +42,8 @@ pub struct Node {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Null,
+    /// Something that was noted already and has no meaning, such as a template without quotes.
+    Broken,
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
@@ -73,6 +75,7 @@ impl Node {
     pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "nothing",
+            Value::Broken => "something broken",
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
             Value::Scalar(scalar) => match scalar.kind {
@@ -102,6 +105,10 @@ pub fn parse(file: FileId, log: &mut Diagnostics) -> Option<Node> {
         return None;
     }
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&text, options()) {
+        Ok(Spanned { value: Raw::Null, .. }) => {
+            log.error(Code::Syntax, start, "there is nothing in the file");
+            None
+        }
         Ok(raw) => Some(Builder { file, text: &text, log }.node(raw)),
         Err(error) => {
             note_syntax(error, start, &text, log);
@@ -266,12 +273,12 @@ impl Builder<'_> {
             Raw::Float(value) => Value::Scalar(Scalar { text: written(self), kind: ScalarKind::Float(value) }),
             Raw::Text(text) => Value::Scalar(Scalar { text, kind: ScalarKind::Text }),
             Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
-            Raw::Map(entries) => Value::Map(self.entries(entries)),
+            Raw::Map(entries) => self.entries(entries).map_or(Value::Broken, Value::Map),
         };
         Node { place, value }
     }
 
-    fn entries(&mut self, entries: Vec<(Spanned<Raw>, Spanned<Raw>)>) -> Vec<(Key, Node)> {
+    fn entries(&mut self, entries: Vec<(Spanned<Raw>, Spanned<Raw>)>) -> Option<Vec<(Key, Node)>> {
         let mut out: Vec<(Key, Node)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let key = self.node(key);
@@ -281,6 +288,7 @@ impl Builder<'_> {
                     self.log.error(Code::WrongShape, key.place, format!("a key must be a word, not {}", key.kind()));
                 if matches!(key.value, Value::Map(_)) {
                     note.hint("put quotes around a template: \"{{ … }}\"");
+                    return None;
                 }
                 continue;
             };
@@ -294,7 +302,7 @@ impl Builder<'_> {
             }
             out.push((Key { name, place: key.place }, value));
         }
-        out
+        Some(out)
     }
 
     /// The bytes where a value is written. For an alias that is where its anchor stands: the text to fix is there.
@@ -406,7 +414,7 @@ mod tests {
                     print(item, &format!("{path}[{index}]"), log, out);
                 }
             }
-            Value::Null => out.push_str(&format!("{path} null\n")),
+            Value::Null | Value::Broken => out.push_str(&format!("{path:?} {:?}\n", node.value)),
             Value::Scalar(scalar) => {
                 let (line, column) = log.file(node.place.file).line_column(node.place.span.start);
                 let text = log.text(node.place);
@@ -426,7 +434,7 @@ mod tests {
                 .d 4:4 Text "it's" = "'it''s'"
                 .e[0] 5:5 Text "yes" = "yes"
                 .e[1] 5:10 Bool(true) "true" = "true"
-                .e[2] null
+                ".e[2]" Null
                 .f 7:3 Text "one\ntwo\n" = "one\n  two"
                 .g 10:3 Text "three four" = "three\n  four"
                 .h 12:4 Text "plain folded" = "plain\n  folded"
@@ -480,7 +488,7 @@ mod tests {
         check(
             "",
             expect![[r#"
-                 null
+                Some((1, 1)) there is nothing in the file
             "#]],
         );
         check(
@@ -492,20 +500,21 @@ mod tests {
         check(
             "a: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: {{ x }}\n",
             expect![[r#"
-            .a[0] 1:8 Text "x" = "x"
-            .a[1] 1:11 Text "x" = "x"
-            .a[2] 1:14 Text "x" = "x"
-            .b[0][0] 1:8 Text "x" = "x"
-            .b[0][1] 1:11 Text "x" = "x"
-            .b[0][2] 1:14 Text "x" = "x"
-            .b[1][0] 1:8 Text "x" = "x"
-            .b[1][1] 1:11 Text "x" = "x"
-            .b[1][2] 1:14 Text "x" = "x"
-            .b[2][0] 1:8 Text "x" = "x"
-            .b[2][1] 1:11 Text "x" = "x"
-            .b[2][2] 1:14 Text "x" = "x"
-            Some((3, 5)) a key must be a word, not a map
-        "#]],
+                .a[0] 1:8 Text "x" = "x"
+                .a[1] 1:11 Text "x" = "x"
+                .a[2] 1:14 Text "x" = "x"
+                .b[0][0] 1:8 Text "x" = "x"
+                .b[0][1] 1:11 Text "x" = "x"
+                .b[0][2] 1:14 Text "x" = "x"
+                .b[1][0] 1:8 Text "x" = "x"
+                .b[1][1] 1:11 Text "x" = "x"
+                .b[1][2] 1:14 Text "x" = "x"
+                .b[2][0] 1:8 Text "x" = "x"
+                .b[2][1] 1:11 Text "x" = "x"
+                .b[2][2] 1:14 Text "x" = "x"
+                ".c" Broken
+                Some((3, 5)) a key must be a word, not a map
+            "#]],
         );
     }
 

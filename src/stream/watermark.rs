@@ -1,7 +1,7 @@
 // stub
 use crate::model::{position::{Position, SourceId}, schema::StreamSchema, time::*};
 #[derive(Clone, Debug)]
-pub struct SourceStatus { pub source: SourceId, pub watermark: EventTime, pub newest: Option<EventTime>, pub idle: bool, pub at_end: bool, pub late: u64 }
+pub struct SourceStatus { pub source: SourceId, pub watermark: Option<EventTime>, pub newest: Option<EventTime>, pub idle: bool, pub at_end: bool, pub late: u64 }
 pub enum Seen { Timely, Behind(EventTime), Future }
 struct S { source: SourceId, max: EventTime, offset: i64, ended: bool, gone: bool }
 pub struct Watermarks { lateness: Millis, future: Millis, s: Vec<S>, e: Option<EventTime>, l: Option<EventTime> }
@@ -13,6 +13,7 @@ impl Watermarks {
     pub fn at_end(&mut self, _source: &SourceId, _now: Option<WallTime>) {}
     pub fn on_wall(&mut self, _now: WallTime) {}
     pub fn watermark(&self) -> EventTime { self.s.iter().filter(|s| !s.ended && !s.gone).map(|s| if s.max == EventTime::MIN { s.max } else { s.max - self.lateness }).min().unwrap_or(EventTime::MAX) }
+    pub fn newest(&self, source: &SourceId) -> Option<EventTime> { self.s.iter().find(|s| s.source == *source).map(|s| s.max) }
     pub fn earliest(&self) -> Option<EventTime> { self.e }
     pub fn latest(&self) -> Option<EventTime> { self.l }
     pub fn statuses(&self) -> Vec<SourceStatus> { vec![] }

@@ -84,36 +84,56 @@ fn check(notification: Notification, thread: Option<ThreadHandle>, answers: &[St
 
 #[test]
 fn the_first_message_is_posted() {
-    check(samples::firing(), None, &[ok("200.1")], &expect![[r#"
+    check(
+        samples::firing(),
+        None,
+        &[ok("200.1")],
+        &expect![[r#"
         chat.postMessage #alerts: 🔴 *[FIRING:1]* CheckoutSlow · service=checkout, endpoint=/pay, team=payments / checkout answers in 1.24s at the 99th percentile
            <- {"ok":true,"channel":"C1","ts":"200.1"}
         delivered, remembers C1 200.1 1 all e74e2ddc2e97864e
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn news_change_the_message_and_are_told_in_its_thread() {
-    check(samples::changed(), thread_of(&samples::firing()), &[ok("100.1"), ok("200.1")], &expect![[r#"
+    check(
+        samples::changed(),
+        thread_of(&samples::firing()),
+        &[ok("100.1"), ok("200.1")],
+        &expect![[r#"
         chat.update C1 ts=100.1: 🔴 *[FIRING:2, RESOLVED:1]* CheckoutSlow · service=checkout, team=payments
            <- {"ok":true,"channel":"C1","ts":"100.1"}
         chat.postMessage C1 thread=100.1 to the channel: 🟠 *1 more firing* / • CheckoutSlow endpoint=/basket, service=checkout, team=payments: checkout answers in 1.24s at the 99th percentile
            <- {"ok":true,"channel":"C1","ts":"200.1"}
         delivered, remembers C1 100.1 2 all 5c729f2c40c41e62 e74e2ddc2e97864e
-    "#]]);
-    check(samples::repeated(), thread_of(&samples::changed()), &[ok("100.1"), ok("200.1")], &expect![[r#"
+    "#]],
+    );
+    check(
+        samples::repeated(),
+        thread_of(&samples::changed()),
+        &[ok("100.1"), ok("200.1")],
+        &expect![[r#"
         chat.update C1 ts=100.1: 🔴 *[FIRING:1]* CheckoutSlow · service=checkout, endpoint=/pay, team=payments / checkout answers in 1.24s at the 99th percentile
            <- {"ok":true,"channel":"C1","ts":"100.1"}
         chat.postMessage C1 thread=100.1 to the channel: 🔴 *Still firing* for 23m 30s / • CheckoutSlow endpoint=/pay, service=checkout, team=payments: checkout answers in 1.24s at the 99th percentile
            <- {"ok":true,"channel":"C1","ts":"200.1"}
         delivered, remembers C1 100.1 3 all e74e2ddc2e97864e
-    "#]]);
-    check(samples::resolved(), thread_of(&samples::repeated()), &[ok("100.1"), ok("200.1")], &expect![[r#"
+    "#]],
+    );
+    check(
+        samples::resolved(),
+        thread_of(&samples::repeated()),
+        &[ok("100.1"), ok("200.1")],
+        &expect![[r#"
         chat.update C1 ts=100.1: 🟢 *[RESOLVED:1]* CheckoutSlow · service=checkout, endpoint=/pay, team=payments / checkout answers in 1.24s at the 99th percentile
            <- {"ok":true,"channel":"C1","ts":"100.1"}
         chat.postMessage C1 thread=100.1: 🟢 *Resolved* after 25m
            <- {"ok":true,"channel":"C1","ts":"200.1"}
         delivered, remembers C1 100.1 4 all
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -126,27 +146,42 @@ fn without_broadcast_replies_stay_in_the_thread() {
 /// `C1`
 #[test]
 fn a_retry_repeats_the_harmless_update_first() {
-    check(samples::changed(), thread_of(&samples::firing()), &[ok("100.1"), error("ratelimited")], &expect![[r#"
+    check(
+        samples::changed(),
+        thread_of(&samples::firing()),
+        &[ok("100.1"), error("ratelimited")],
+        &expect![[r#"
         chat.update C1 ts=100.1: 🔴 *[FIRING:2, RESOLVED:1]* CheckoutSlow · service=checkout, team=payments
            <- {"ok":true,"channel":"C1","ts":"100.1"}
         chat.postMessage C1 thread=100.1 to the channel: 🟠 *1 more firing* / • CheckoutSlow endpoint=/basket, service=checkout, team=payments: checkout answers in 1.24s at the 99th percentile
            <- {"ok":false,"error":"ratelimited"}
         Retry { after: None, throttled: true, reason: "Slack: rate limited" }
-    "#]]);
-    check(samples::changed(), thread_of(&samples::firing()), &["!".to_owned()], &expect![[r#"
+    "#]],
+    );
+    check(
+        samples::changed(),
+        thread_of(&samples::firing()),
+        &["!".to_owned()],
+        &expect![[r#"
         chat.update C1 ts=100.1: 🔴 *[FIRING:2, RESOLVED:1]* CheckoutSlow · service=checkout, team=payments
            <- !
         Retry { after: None, throttled: false, reason: "connection broke, it may have arrived: reset" }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_was_told_already_is_not_told_again() {
-    check(samples::changed(), thread_of(&samples::changed()), &[ok("100.1")], &expect![[r#"
+    check(
+        samples::changed(),
+        thread_of(&samples::changed()),
+        &[ok("100.1")],
+        &expect![[r#"
         chat.update C1 ts=100.1: 🔴 *[FIRING:2, RESOLVED:1]* CheckoutSlow · service=checkout, team=payments
            <- {"ok":true,"channel":"C1","ts":"100.1"}
         delivered, remembers C1 100.1 2 all 5c729f2c40c41e62 e74e2ddc2e97864e
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -168,7 +203,11 @@ fn a_deleted_message_is_posted_anew() {
 #[test]
 fn a_thread_that_takes_no_reply_does_not_swallow_the_news() {
     let answers = [ok("100.1"), error("restricted_action_thread_locked"), ok("200.1")];
-    check(samples::changed(), thread_of(&samples::firing()), &answers, &expect![[r#"
+    check(
+        samples::changed(),
+        thread_of(&samples::firing()),
+        &answers,
+        &expect![[r#"
         chat.update C1 ts=100.1: 🔴 *[FIRING:2, RESOLVED:1]* CheckoutSlow · service=checkout, team=payments
            <- {"ok":true,"channel":"C1","ts":"100.1"}
         chat.postMessage C1 thread=100.1 to the channel: 🟠 *1 more firing* / • CheckoutSlow endpoint=/basket, service=checkout, team=payments: checkout answers in 1.24s at the 99th percentile
@@ -176,41 +215,57 @@ fn a_thread_that_takes_no_reply_does_not_swallow_the_news() {
         chat.postMessage #alerts: 🔴 *[FIRING:2, RESOLVED:1]* CheckoutSlow · service=checkout, team=payments
            <- {"ok":true,"channel":"C1","ts":"200.1"}
         delivered, remembers C1 200.1 2 all 5c729f2c40c41e62 e74e2ddc2e97864e
-    "#]]);
+    "#]],
+    );
 }
 
 /// `C2`
 #[test]
 fn a_workspace_that_always_says_gone_is_given_up_on() {
     let answers = [error("message_not_found"), error("message_not_found")];
-    check(samples::changed(), thread_of(&samples::firing()), &answers, &expect![[r#"
+    check(
+        samples::changed(),
+        thread_of(&samples::firing()),
+        &answers,
+        &expect![[r#"
         chat.update C1 ts=100.1: 🔴 *[FIRING:2, RESOLVED:1]* CheckoutSlow · service=checkout, team=payments
            <- {"ok":false,"error":"message_not_found"}
         chat.postMessage #alerts: 🔴 *[FIRING:2, RESOLVED:1]* CheckoutSlow · service=checkout, team=payments
            <- {"ok":false,"error":"message_not_found"}
         Rejected { reason: "Slack refuses the message as one to a lost thread" }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_new_life_of_the_group_starts_a_new_message() {
     let mut again = samples::firing();
     again.group_since.0 += 86_400_000;
-    check(again, thread_of(&samples::resolved()), &[ok("300.1")], &expect![[r#"
+    check(
+        again,
+        thread_of(&samples::resolved()),
+        &[ok("300.1")],
+        &expect![[r#"
         chat.postMessage #alerts: 🔴 *[FIRING:1]* CheckoutSlow · service=checkout, endpoint=/pay, team=payments / checkout answers in 1.24s at the 99th percentile
            <- {"ok":true,"channel":"C1","ts":"300.1"}
         delivered, remembers C1 300.1 1 all e74e2ddc2e97864e
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_handle_that_is_not_ours_is_passed_over() {
     let odd = Some(ThreadHandle(vec!["something".to_owned(), "else".to_owned()]));
-    check(samples::firing(), odd, &[ok("200.1")], &expect![[r#"
+    check(
+        samples::firing(),
+        odd,
+        &[ok("200.1")],
+        &expect![[r#"
         chat.postMessage #alerts: 🔴 *[FIRING:1]* CheckoutSlow · service=checkout, endpoint=/pay, team=payments / checkout answers in 1.24s at the 99th percentile
            <- {"ok":true,"channel":"C1","ts":"200.1"}
         delivered, remembers C1 200.1 1 all e74e2ddc2e97864e
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

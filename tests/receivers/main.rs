@@ -3,7 +3,9 @@
 mod conversations;
 mod faults;
 mod golden;
+mod https;
 mod limits;
 mod mail;
 mod samples;
 mod secrets;
+mod sinks;

@@ -36,6 +36,7 @@ impl Checker<'_> {
         let mut seen: Vec<(&str, Place)> = Vec::new();
         let mut out = Vec::new();
         for receiver in declared {
+            let integrations = self.integrations(receiver, global);
             let Some(name) = receiver.name.get() else {
                 if receiver.name.is_missing() {
                     self.missing(receiver.place, "name", "name: NAME");
@@ -52,7 +53,6 @@ impl Checker<'_> {
                 }
                 None => seen.push((&name.value, name.place)),
             }
-            let integrations = self.integrations(receiver, global);
             out.push(Receiver { name: name.value.as_str().into(), integrations });
         }
         (self.log.errors() == before).then_some(out)

@@ -33,18 +33,23 @@ impl Checker<'_> {
             Given::Unusable => return None,
             Given::No => shipped(receivers?),
             Given::Yes(root) => {
-                let mut names: Vec<&str> = declared.iter().map(|at| at.value.as_str()).collect();
+                let mut names: Vec<&str> = Vec::new();
+                for at in declared.iter() {
+                    if !names.contains(&at.value.as_str()) {
+                        names.push(&at.value);
+                    }
+                }
                 if raw.receivers.is_missing() {
                     names.push(super::notify::DEFAULT_RECEIVER);
                 }
                 let mut used = Vec::new();
-                let route = self.root(root, &names, &mut used);
+                let route = self.root(root, &names, &mut used)?;
                 for unused in declared.iter().filter(|at| !used.contains(&at.value)) {
                     self.log
                         .warning(Code::Unused, unused.place, format!("no route leads to receiver `{}`", unused.value))
                         .hint("add a route to it, or remove it");
                 }
-                route?
+                route
             }
         };
         match RouteTree::new(route) {
@@ -190,7 +195,7 @@ impl Checker<'_> {
 }
 
 /// The shipped tree over the receivers there are. `receivers` is never empty: there is always the console.
-fn shipped(receivers: &[Receiver]) -> Route {
+pub fn shipped(receivers: &[Receiver]) -> Route {
     let there = |name: &str| receivers.iter().any(|receiver| &*receiver.name == name);
     let root = receivers.first().map_or(super::notify::DEFAULT_RECEIVER.into(), |receiver| receiver.name.clone());
     let mut routes = Vec::new();

@@ -4,7 +4,7 @@ use crate::alert::route::Timing;
 use crate::config::defaults;
 use crate::model::time::Millis;
 use crate::notify::config::{PAGERDUTY_URL, SLACK_API_URL};
-use crate::rule::yaml::read::{At, Entries, OneOrMany, ShortOrFull, yaml_choice, yaml_map};
+use crate::rule::yaml::read::{At, Entries, OneOrMany, ShortOrFull, texts, yaml_choice, yaml_map};
 
 yaml_map! {
     /// Which alerts go where, and when. The root takes every alert; the first child whose matchers hold takes it over.
@@ -44,12 +44,18 @@ yaml_map! {
 yaml_map! {
     /// A name, and every way in which those behind it are told.
     pub struct RawReceiver {
+        /// What routes call it; unique.
         #[schemars(required)]
         pub name: At<String>,
+        /// Slack channels.
         pub slack_configs: Vec<RawSlack>,
+        /// Mailboxes.
         pub email_configs: Vec<RawEmail>,
+        /// PagerDuty services.
         pub pagerduty_configs: Vec<RawPagerDuty>,
+        /// HTTP addresses that take Alertmanager's webhook format.
         pub webhook_configs: Vec<RawWebhook>,
+        /// The terminal Foghorn runs in.
         pub console_configs: Vec<RawConsole>,
     }
     elsewhere {
@@ -75,6 +81,7 @@ yaml_map! {
         pub smtp_from: At<String>,
         /// What is said in `EHLO`.
         pub smtp_hello: At<String>,
+        /// The user, where the server wants one.
         pub smtp_auth_username: At<String>,
         /// File with the password.
         pub smtp_auth_password_file: At<String>,
@@ -116,8 +123,10 @@ yaml_map! {
         /// For one request, from the first byte to the last.
         #[schemars(extend("default" = "10s"))]
         pub timeout: At<Millis>,
+        /// For the connection alone.
         #[schemars(extend("default" = "5s"))]
         pub connect_timeout: At<Millis>,
+        /// Whose certificates are taken.
         pub tls_config: RawHttpTls,
         /// Honour `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
         #[schemars(extend("default" = true))]
@@ -128,8 +137,8 @@ yaml_map! {
         pub basic_auth: RawBasicAuth,
     }
     elsewhere {
-        "bearer_token": "say `authorization: { credentials_file: PATH }` or `credentials_env: NAME`",
-        "bearer_token_file": "say `authorization: { credentials_file: PATH }`",
+        "bearer_token" ("authorization"): "say `authorization: { credentials_file: PATH }` or `credentials_env: NAME`",
+        "bearer_token_file" ("authorization"): "say `authorization: { credentials_file: PATH }`",
         "proxy_url": "set HTTPS_PROXY in the environment",
         "follow_redirects": "redirects are never followed: a notification goes where the configuration says",
     }
@@ -147,9 +156,12 @@ yaml_map! {
 
 yaml_map! {
     pub struct RawAuthorization {
+        /// The scheme.
         #[schemars(extend("default" = "Bearer"))]
         pub r#type: At<String>,
+        /// File with what stands behind the scheme.
         pub credentials_file: At<String>,
+        /// Environment variable with it.
         pub credentials_env: At<String>,
     }
     secrets {
@@ -159,9 +171,12 @@ yaml_map! {
 
 yaml_map! {
     pub struct RawBasicAuth {
+        /// The user.
         #[schemars(required)]
         pub username: At<String>,
+        /// File with the password.
         pub password_file: At<String>,
+        /// Environment variable with the password.
         pub password_env: At<String>,
     }
     secrets {
@@ -173,6 +188,7 @@ yaml_map! {
     /// Slack, through an incoming webhook (`api_url_file`) or as an app (`app_token_file` and `channel`). An app keeps
     /// one message for each group up to date and replies in its thread.
     pub struct RawSlack {
+        /// Whether the end of alerts is told, too.
         #[schemars(extend("default" = true))]
         pub send_resolved: At<bool>,
         /// File with the URL of an incoming webhook.
@@ -197,13 +213,14 @@ yaml_map! {
         /// Bot token only: replies about newly firing alerts are shown in the channel as well as in the thread.
         #[schemars(extend("default" = true))]
         pub broadcast: At<bool>,
+        /// How Slack is reached.
         pub http_config: RawHttp,
     }
     elsewhere {
-        "token": "say `app_token_file: PATH` or `app_token_env: NAME`",
-        "token_file": "say `app_token_file`",
-        "bot_token": "say `app_token_file: PATH` or `app_token_env: NAME`",
-        "bot_token_file": "say `app_token_file`",
+        "token" ("app_token_file"): "say `app_token_file: PATH` or `app_token_env: NAME`",
+        "token_file" ("app_token_file"): "say `app_token_file`",
+        "bot_token" ("app_token_file"): "say `app_token_file: PATH` or `app_token_env: NAME`",
+        "bot_token_file" ("app_token_file"): "say `app_token_file`",
         "title": "messages are laid out by Foghorn; an alert's own texts are its rule's `annotations`",
         "text": "messages are laid out by Foghorn; an alert's own texts are its rule's `annotations`",
         "color": "the colour follows the state",
@@ -216,16 +233,21 @@ yaml_map! {
 yaml_map! {
     /// Mail. What is not said here comes from `global`.
     pub struct RawEmail {
+        /// Whether the end of alerts is told, too.
         #[schemars(extend("default" = true))]
         pub send_resolved: At<bool>,
         /// Mailboxes: a list, or text with commas.
         #[schemars(required)]
         pub to: OneOrMany<At<String>>,
+        /// The sender; `smtp_from` of `global` where not given.
         pub from: At<String>,
+        /// Where answers go.
         pub reply_to: At<String>,
         /// `host:port` of the mail server.
         pub smarthost: At<String>,
+        /// What is said in `EHLO`; the host name where not given.
         pub hello: At<String>,
+        /// The user, where the server wants one.
         pub auth_username: At<String>,
         /// File with the password.
         pub auth_password_file: At<String>,
@@ -238,8 +260,10 @@ yaml_map! {
         pub require_tls: At<bool>,
         /// TLS from the first byte; port 465 means it anyway.
         pub force_implicit_tls: At<bool>,
+        /// Whose certificates are taken.
         pub tls_config: RawHttpTls,
         /// Further headers.
+        #[schemars(default, schema_with = "texts")]
         pub headers: Entries<At<String>>,
         /// The header `List-Id`, for people's filters.
         pub list_id: At<String>,
@@ -269,14 +293,17 @@ yaml_choice! {
 yaml_map! {
     /// PagerDuty, Events API v2.
     pub struct RawPagerDuty {
+        /// Whether the end of alerts is told, too.
         #[schemars(extend("default" = true))]
         pub send_resolved: At<bool>,
         /// File with the integration key.
         pub routing_key_file: At<String>,
         /// Environment variable with the integration key.
         pub routing_key_env: At<String>,
+        /// The Events API v2.
         #[schemars(extend("default" = PAGERDUTY_URL))]
         pub url: At<String>,
+        /// What events say they come from.
         #[schemars(extend("default" = "Foghorn"))]
         pub client: At<String>,
         /// Where `client` links to; Foghorn's page where not given.
@@ -297,11 +324,12 @@ yaml_map! {
         pub group: OneOrMany<At<String>>,
         /// Likewise for `class`.
         pub class: OneOrMany<At<String>>,
+        /// How PagerDuty is reached.
         pub http_config: RawHttp,
     }
     elsewhere {
-        "service_key": "that is the Events API v1; make a v2 integration and say `routing_key_file: PATH`",
-        "service_key_file": "that is the Events API v1; make a v2 integration and say `routing_key_file: PATH`",
+        "service_key" ("routing_key_file"): "that is the Events API v1; make a v2 integration and say `routing_key_file: PATH`",
+        "service_key_file" ("routing_key_file"): "that is the Events API v1; make a v2 integration and say `routing_key_file: PATH`",
         "description": "events are laid out by Foghorn; an alert's own texts are its rule's `annotations`",
         "details": "events are laid out by Foghorn: labels, values and evidence are in `custom_details`",
     }
@@ -322,6 +350,7 @@ yaml_choice! {
 yaml_map! {
     /// Alertmanager's webhook, version 4.
     pub struct RawWebhook {
+        /// Whether the end of alerts is told, too.
         #[schemars(extend("default" = true))]
         pub send_resolved: At<bool>,
         /// Where to post. May stand here, unless it carries a token.
@@ -338,6 +367,7 @@ yaml_map! {
         /// Adds the field `foghorn` to each alert: rule, value and evidence.
         #[schemars(extend("default" = true))]
         pub evidence: At<bool>,
+        /// How the address is reached.
         pub http_config: RawHttp,
     }
     elsewhere {
@@ -348,7 +378,9 @@ yaml_map! {
 yaml_map! {
     /// Where a secret stands.
     pub struct RawSecret {
+        /// File with the value.
         pub file: At<String>,
+        /// Environment variable with the value.
         pub env: At<String>,
     }
 }
@@ -356,8 +388,10 @@ yaml_map! {
 yaml_map! {
     /// The terminal.
     pub struct RawConsole {
+        /// Whether the end of alerts is told, too.
         #[schemars(extend("default" = true))]
         pub send_resolved: At<bool>,
+        /// Whether to use colours; `auto` where the terminal takes them.
         #[schemars(extend("default" = "auto"))]
         pub colour: At<RawColour>,
     }

@@ -38,9 +38,9 @@ yaml_map! {
         pub exemplar: At<String>,
     }
     elsewhere {
-        "topic": "topics stand under `topics`",
-        "schema": "fields stand under `fields`",
-        "timestamp": "the event time stands under `time`",
+        "topic" ("topics"): "topics stand under `topics`",
+        "schema" ("fields"): "fields stand under `fields`",
+        "timestamp" ("time"): "the event time stands under `time`",
         "window": "windows belong to rules",
     }
 }
@@ -119,17 +119,18 @@ yaml_choice! {
 yaml_map! {
     /// A field in full.
     pub struct RawField {
+        /// What its values are.
         #[schemars(required)]
         pub r#type: At<RawFieldType>,
         /// Where the value stands; the field's name where not given. JSON: keys from the outside in, `http.status` or
         /// `[http, status]`. Lines: the pattern's group. OTLP: a built-in name such as `name`, or `resource`, `scope`
         /// or `attributes` and then the attribute's whole key: `resource.service.name`.
         pub path: OneOrMany<At<String>>,
-        /// For quantiles: the smallest difference that is told apart, in the field's own unit.
-        #[schemars(extend("default" = "0.001 for float, 1 for int"))]
+        /// For quantiles: the smallest difference that is told apart, in the field's own unit. 0.001 for floats,
+        /// 1 for ints, where not given.
         pub unit: At<f64>,
         /// For quantiles: the largest value told apart; larger ones count as this and are counted as saturated.
-        #[schemars(extend("default" = "3600000 for float, 3600000000 for int"))]
+        /// 3.6e9 times `unit` where not given: with floats in milliseconds, an hour.
         pub highest: At<f64>,
         /// For quantiles: significant decimal digits.
         #[schemars(range(min = 1, max = 3), extend("default" = 2))]

@@ -3,8 +3,9 @@
 use super::fast;
 use super::paths::{Action, Paths};
 use super::shape::{NodeId, Shape};
-use super::skip::{Fault, Skipper, blanks};
+use super::skip::{Skipper, blanks};
 use super::string;
+use crate::decode::fault::Fault;
 use crate::decode::rows::Rows;
 use crate::decode::time::TimeReader;
 use crate::decode::{DecoderError, number};

@@ -32,15 +32,16 @@ mod event;
 mod fast;
 mod paths;
 mod shape;
-mod skip;
-mod string;
+pub(in crate::decode) mod skip;
+pub(in crate::decode) mod string;
 
 #[cfg(test)]
 mod tests;
 
 use self::event::EventScanner;
-use self::skip::{Fault, blanks};
+use self::skip::blanks;
 use crate::decode::DecoderError;
+use crate::decode::fault::Fault;
 use crate::decode::rows::Rows;
 use crate::decode::time::TimeReader;
 use crate::model::batch::{RawRecord, StrSpan};
@@ -89,7 +90,11 @@ impl JsonDecoder {
         })
     }
 
-    pub fn time(&mut self) -> &mut TimeReader {
+    pub fn time(&self) -> &TimeReader {
+        &self.scanner.time
+    }
+
+    pub fn time_mut(&mut self) -> &mut TimeReader {
         &mut self.scanner.time
     }
 
@@ -98,6 +103,7 @@ impl JsonDecoder {
     pub fn record(&mut self, buf: &[u8], record: &RawRecord, utf8: bool, rows: &mut Rows<'_>) {
         let start = record.start as usize;
         let end = start + record.len as usize;
+        self.scanner.time.begin_record(record.source);
         let record = Record { buf, start, end, timestamp: record.timestamp, suspect: !utf8 };
         let first = blanks(buf, start);
         if first >= end {

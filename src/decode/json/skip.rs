@@ -6,25 +6,12 @@
 
 use super::block::{leading_digits, load8};
 use super::string;
+use crate::decode::fault::Fault;
 use crate::model::refusal::Refusal;
-
-/// Why and where a document cannot be read on. The position is absolute in the arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub reason: Refusal,
-    pub at: usize,
-}
-
-impl Fault {
-    #[cold]
-    pub fn malformed(at: usize) -> Fault {
-        Fault { reason: Refusal::Malformed, at }
-    }
-}
 
 /// The first byte at or after `at` that is no white space.
 #[inline(always)]
-pub(super) fn blanks(buf: &[u8], mut at: usize) -> usize {
+pub(in crate::decode) fn blanks(buf: &[u8], mut at: usize) -> usize {
     while matches!(buf[at], b' ' | b'\n' | b'\t' | b'\r') {
         at += 1;
     }
@@ -33,7 +20,7 @@ pub(super) fn blanks(buf: &[u8], mut at: usize) -> usize {
 
 /// Steps over values. Keeps its stack between calls so that it does not allocate.
 #[derive(Debug, Default)]
-pub(super) struct Skipper {
+pub(in crate::decode) struct Skipper {
     /// The closing brackets owed, outermost first.
     owed: Vec<u8>,
 }
@@ -123,7 +110,7 @@ fn literal(buf: &[u8], at: usize, end: usize) -> Option<usize> {
 
 /// Just after the number that starts at `at`, or the position at fault.
 #[inline]
-pub(super) fn number(buf: &[u8], mut at: usize) -> Result<usize, usize> {
+fn number(buf: &[u8], mut at: usize) -> Result<usize, usize> {
     at += usize::from(buf[at] == b'-');
     at = match buf[at] {
         b'0' => at + 1,

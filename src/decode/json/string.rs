@@ -8,7 +8,7 @@ use super::block::{BLOCK, load16};
 /// The first byte at or after `at` that is a quote, a backslash or a control character; at or past `end` when the
 /// record has none.
 #[inline(always)]
-pub(super) fn plain_end(buf: &[u8], mut at: usize, end: usize) -> usize {
+pub(in crate::decode) fn plain_end(buf: &[u8], mut at: usize, end: usize) -> usize {
     loop {
         let stops = load16(buf, at).string_stops();
         if stops != 0 {
@@ -23,7 +23,7 @@ pub(super) fn plain_end(buf: &[u8], mut at: usize, end: usize) -> usize {
 
 /// From just after the opening quote to the closing quote. Escapes are checked for form, not for meaning: an unpaired
 /// surrogate is found only when the string is read. Errors are positions.
-pub(super) fn end(buf: &[u8], mut at: usize, end: usize) -> Result<usize, usize> {
+pub(in crate::decode) fn end(buf: &[u8], mut at: usize, end: usize) -> Result<usize, usize> {
     loop {
         at = plain_end(buf, at, end);
         if at >= end {
@@ -50,7 +50,7 @@ fn escape_end(buf: &[u8], at: usize) -> Result<usize, usize> {
 
 /// Appends what `text` (between the quotes, escapes already checked for form) says. `Err` is the offset of an
 /// unpaired surrogate, which stands for no character.
-pub(super) fn unescape(text: &[u8], into: &mut Vec<u8>) -> Result<(), usize> {
+pub(in crate::decode) fn unescape(text: &[u8], into: &mut Vec<u8>) -> Result<(), usize> {
     let mut at = 0;
     while let Some(plain) = memchr::memchr(b'\\', &text[at..]) {
         into.extend_from_slice(&text[at..at + plain]);

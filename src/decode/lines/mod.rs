@@ -14,6 +14,8 @@
 mod combined;
 mod syslog;
 
+use std::io::Write;
+
 use regex::{CaptureLocations, Regex};
 
 use crate::decode::rows::Rows;
@@ -75,7 +77,7 @@ pub(super) struct LineDecoder {
     /// By group.
     captures: Vec<Capture>,
     sinks: Vec<Sink>,
-    pub time: TimeReader,
+    time: TimeReader,
     /// `None`: the record's own time.
     time_group: Option<usize>,
     dash_is_null: bool,
@@ -128,9 +130,18 @@ impl LineDecoder {
         })
     }
 
+    pub fn time(&self) -> &TimeReader {
+        &self.time
+    }
+
+    pub fn time_mut(&mut self) -> &mut TimeReader {
+        &mut self.time
+    }
+
     pub fn record(&mut self, buf: &[u8], record: &RawRecord, utf8: bool, rows: &mut Rows<'_>) {
         let start = record.start as usize;
         let end = start + record.len as usize;
+        self.time.begin_record(record.source);
         let mut at = start;
         while at < end {
             let stop = memchr::memchr(b'\n', &buf[at..end]).map_or(end, |line| at + line);
@@ -239,7 +250,7 @@ fn number_into(sink: &Sink, value: i64, rows: &mut Rows<'_>) -> Result<(), Refus
         FieldType::Bool => return Err(Refusal::WrongType),
         FieldType::String => {
             let from = rows.extra.len();
-            rows.extra.extend_from_slice(value.to_string().as_bytes());
+            write!(rows.extra, "{value}").expect("a vector takes all");
             let span = rows.extra_span(from)?;
             rows.str(sink.field, span);
         }

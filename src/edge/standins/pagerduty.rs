@@ -94,16 +94,14 @@ fn take(service: &mut Service, request: &Taken, routing_key: &str, feed: &Feed) 
         // Nothing is open under that key: taken, and without effect.
         (None, true) => feed("pagerduty  resolve   (nothing open)".to_owned()),
         (known, false) => {
-            let (pages, events) = known.map_or((0, 0), |incident| match incident.state {
-                IncidentState::Triggered => (incident.pages - 1, incident.events),
-                IncidentState::Resolved => (incident.pages, incident.events),
-            });
+            let open = known.as_ref().is_some_and(|incident| incident.state == IncidentState::Triggered);
+            let (pages, events) = known.map_or((0, 0), |incident| (incident.pages, incident.events));
             feed(format!("pagerduty  {:<9} {}", text("severity"), text("summary")));
             let incident = Incident {
                 state: IncidentState::Triggered,
                 summary: text("summary"),
                 severity: text("severity"),
-                pages: pages + 1,
+                pages: pages + u32::from(!open),
                 events: events + 1,
             };
             service.incidents.insert(key.clone(), incident);

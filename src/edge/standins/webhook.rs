@@ -58,7 +58,11 @@ fn take(messages: &mut Vec<WebhookMessage>, request: &Taken, feed: &Feed) -> (u1
     let alerts = body["alerts"].as_array().map_or(0, Vec::len);
     let status = body["status"].as_str().unwrap_or("?");
     let again = if repeat { " (repeat)" } else { "" };
-    feed(format!("webhook    {status:<9} {alerts} alerts of {}{again}", body["groupKey"].as_str().unwrap_or("?")));
+    feed(format!(
+        "webhook    {status:<9} {alerts} alert{} of {}{again}",
+        if alerts == 1 { "" } else { "s" },
+        body["groupKey"].as_str().unwrap_or("?")
+    ));
     messages.push(WebhookMessage { headers: request.headers.clone(), body, repeat });
     (200, String::new())
 }

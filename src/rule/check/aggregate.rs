@@ -1,6 +1,6 @@
 //! The text of a `let`: which aggregate, of what, under which filter.
 
-use super::RuleChecker;
+use super::{RuleChecker, a_type};
 use crate::model::schema::{FieldType, HistogramSpec, StreamSchema};
 use crate::rule::diagnostic::suggest;
 use crate::rule::plan::Aggregate;
@@ -241,7 +241,7 @@ fn argument(
             FieldType::Bool => format!("count where it is true: `count(*) FILTER (WHERE {text})`"),
             _ => format!("`distinct({text})` counts its values, `topk({text}, 5)` lists the most frequent"),
         };
-        let message = format!("`{}` wants numbers, and `{text}` is a {}", call.name, derived.ty().name());
+        let message = format!("`{}` wants numbers, and `{text}` is {}", call.name, a_type(derived.ty()));
         return Err(call.error(arg.span.clone(), message, Some(hint)));
     }
     Ok(derived)

@@ -1,6 +1,6 @@
 //! What makes a group: the keys of `by`, and the groups that must be there.
 
-use super::{Clock, EXPECT_MAX, RuleChecker, label_name};
+use super::{Clock, EXPECT_MAX, RuleChecker, a_type, label_name};
 use crate::model::schema::FieldType;
 use crate::model::time::Millis;
 use crate::rule::diagnostic::{Code, Place, suggest};
@@ -139,10 +139,10 @@ impl RuleChecker<'_> {
                 Some(value) => values.push(value),
                 None => {
                     let message = format!(
-                        "`{}` is not a value of `{}`, which is a {}",
+                        "`{}` is not a value of `{}`, which is {}",
                         at.value,
                         key.name,
-                        key.source.ty().name()
+                        a_type(key.source.ty())
                     );
                     self.log.error(Code::BadValue, at.place, message);
                 }

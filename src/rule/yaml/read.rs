@@ -10,7 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{Node, Scalar, ScalarKind, Value};
 use crate::model::time::Millis;
-use crate::rule::diagnostic::{Code, Diagnostics, Place, suggest};
+use crate::rule::diagnostic::{Code, Diagnostic, Diagnostics, Place, suggest};
+use crate::rule::suggest::nearest;
 
 /// What can be read from a node. `None` means that the reason has been noted.
 pub trait Read: Sized {
@@ -46,6 +47,7 @@ impl<T> Given<T> {
     {
         match node.value {
             Value::Null => Given::No,
+            Value::Broken => Given::Unusable,
             _ => T::read(node, log).map_or(Given::Unusable, Given::Yes),
         }
     }
@@ -89,6 +91,9 @@ impl<T: Read> Read for Entries<T> {
         };
         let mut out = Vec::with_capacity(entries.len());
         for (key, value) in entries {
+            if value.value == Value::Broken {
+                continue;
+            }
             if value.value == Value::Null {
                 log.error(Code::WrongShape, key.place, format!("`{}` has no value", key.name));
                 continue;
@@ -107,7 +112,8 @@ impl<T: Read> Read for Vec<T> {
             wrong_shape(node, "a list", log).hint("write `- ` before each item, or `[a, b]`");
             return None;
         };
-        let out: Vec<T> = items.iter().filter_map(|item| T::read(item, log)).collect();
+        let out: Vec<T> =
+            items.iter().filter(|item| item.value != Value::Broken).filter_map(|item| T::read(item, log)).collect();
         (items.is_empty() || !out.is_empty()).then_some(out)
     }
 }
@@ -232,59 +238,74 @@ fn scalar<'a>(node: &'a Node, wanted: &str, log: &mut Diagnostics) -> Option<&'a
 }
 
 /// Notes that `node` is something else than `wanted`.
-pub fn wrong_shape<'a>(
-    node: &Node,
-    wanted: &str,
-    log: &'a mut Diagnostics,
-) -> &'a mut crate::rule::diagnostic::Diagnostic {
+pub fn wrong_shape<'a>(node: &Node, wanted: &str, log: &'a mut Diagnostics) -> &'a mut Diagnostic {
     log.error(Code::WrongShape, node.place, format!("{wanted} is wanted here, not {}", node.kind()))
 }
 
-/// A reader over one map: hands out values by key, then notes the keys nobody asked for.
+/// A reader over one map: notes the keys it does not have, then hands out values by key.
 #[derive(Debug)]
 pub struct MapReader<'a> {
     entries: &'a [(super::Key, Node)],
+    /// Keys that a wrong one was meant to be, or stands in for: nobody needs to be told that they are missing.
+    meant: Vec<&'a str>,
 }
 
 impl<'a> MapReader<'a> {
-    pub fn new(node: &'a Node, log: &mut Diagnostics) -> Option<Self> {
-        match &node.value {
-            Value::Map(entries) => Some(MapReader { entries }),
-            _ => {
-                wrong_shape(node, "a map (`key: value`)", log);
-                None
+    /// `known` are the keys of the map.
+    pub fn new(node: &'a Node, known: &[&'a str], foreign: Foreign<'a>, log: &mut Diagnostics) -> Option<Self> {
+        let Value::Map(entries) = &node.value else {
+            wrong_shape(node, "a map (`key: value`)", log);
+            return None;
+        };
+        let mut reader = MapReader { entries, meant: Vec::new() };
+        for (key, value) in entries.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+            reader.refuse(key, value, known, foreign, log);
+        }
+        Some(reader)
+    }
+
+    fn refuse(
+        &mut self,
+        key: &super::Key,
+        value: &Node,
+        known: &[&'a str],
+        foreign: Foreign<'a>,
+        log: &mut Diagnostics,
+    ) {
+        let name = key.name.as_str();
+        if foreign.secrets.contains(&name) {
+            redact(value, log);
+            self.meant.extend(known.iter().filter(|known| known.strip_suffix("_file") == Some(name)));
+            log.error(Code::LiteralSecret, key.place, format!("`{name}` would put a secret into this file")).hint(
+                format!(
+                    "put it into a file of its own and say `{name}_file: PATH`, or into an environment variable and \
+                     say `{name}_env: NAME`"
+                ),
+            );
+            return;
+        }
+        // A misspelt secret is one all the same, and reports end up in logs.
+        if SECRET_WORDS.iter().any(|word| name.to_lowercase().contains(word)) {
+            redact(value, log);
+        }
+        let note = log.error(Code::UnknownKey, key.place, format!("unknown key `{name}`"));
+        match foreign.elsewhere.iter().find(|(other, ..)| *other == name) {
+            Some((_, stands_for, advice)) => {
+                self.meant.extend(stands_for.iter());
+                note.hint(*advice);
+            }
+            None => {
+                self.meant.extend(nearest(name, known.iter().copied()));
+                note.hint(suggest(name, known, "keys"));
             }
         }
     }
 
     pub fn take<T: Read>(&self, name: &str, log: &mut Diagnostics) -> Given<T> {
-        let found = self.entries.iter().find(|(key, _)| key.name == name);
-        found.map_or(Given::No, |(_, node)| Given::read_from(node, log))
-    }
-
-    /// Notes every key that is not `known`.
-    pub fn refuse_others(&self, known: &[&str], foreign: Foreign<'_>, log: &mut Diagnostics) {
-        for (key, node) in self.entries.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
-            let name = key.name.as_str();
-            if foreign.secrets.contains(&name) {
-                redact(node, log);
-                log.error(Code::LiteralSecret, key.place, format!("`{name}` would put a secret into this file")).hint(
-                    format!(
-                        "put it into a file of its own and say `{name}_file: PATH`, or into an environment \
-                             variable and say `{name}_env: NAME`"
-                    ),
-                );
-                continue;
-            }
-            // A misspelt secret is one all the same, and reports end up in logs.
-            if SECRET_WORDS.iter().any(|word| name.to_lowercase().contains(word)) {
-                redact(node, log);
-            }
-            let note = log.error(Code::UnknownKey, key.place, format!("unknown key `{name}`"));
-            match foreign.elsewhere.iter().find(|(other, _)| *other == name) {
-                Some((_, advice)) => note.hint(*advice),
-                None => note.hint(suggest(name, known, "keys")),
-            };
+        match self.entries.iter().find(|(key, _)| key.name == name) {
+            Some((_, node)) => Given::read_from(node, log),
+            None if self.meant.contains(&name) => Given::Unusable,
+            None => Given::No,
         }
     }
 }
@@ -292,7 +313,7 @@ impl<'a> MapReader<'a> {
 /// Blots out every value in `node` for later reports.
 pub fn redact(node: &Node, log: &mut Diagnostics) {
     match &node.value {
-        Value::Null => {}
+        Value::Null | Value::Broken => {}
         Value::Scalar(_) => log.redact(node.place),
         Value::List(items) => items.iter().for_each(|item| redact(item, log)),
         Value::Map(entries) => entries.iter().for_each(|(_, value)| redact(value, log)),
@@ -302,8 +323,8 @@ pub fn redact(node: &Node, log: &mut Diagnostics) {
 /// Keys that do not belong into a map, but that people try.
 #[derive(Clone, Copy, Debug)]
 pub struct Foreign<'a> {
-    /// Known from other tools, with what to do instead.
-    pub elsewhere: &'a [(&'a str, &'a str)],
+    /// Known from other tools, with the keys they stand in for, and what to do instead.
+    pub elsewhere: &'a [(&'a str, &'a [&'a str], &'a str)],
     /// Would hold a secret; there are `…_file` and `…_env` instead.
     pub secrets: &'a [&'a str],
 }
@@ -311,13 +332,14 @@ pub struct Foreign<'a> {
 const SECRET_WORDS: [&str; 4] = ["passw", "secret", "token", "key"];
 
 /// Declares a struct that mirrors a map of a file. Fields are written with their bare types and become [`Given`].
-/// After the struct, `elsewhere { "key": "advice", }` answers keys that people know from other tools, and
+/// After the struct, `elsewhere { "key": "advice", }` answers keys that people know from other tools (with
+/// `"key" ("other"): …` where it stands in for a key that then is not called missing), and
 /// `secrets { "key", }` names keys that would hold a secret and exist as `key_file` and `key_env` instead.
 macro_rules! yaml_map {
     (
         $(#[$meta:meta])*
         pub struct $name:ident { $( $(#[$field_meta:meta])* pub $field:ident: $ty:ty, )* }
-        $( elsewhere { $( $foreign:literal: $advice:literal, )* } )?
+        $( elsewhere { $( $foreign:literal $( ($($meant:literal),*) )?: $advice:literal, )* } )?
         $( secrets { $( $secret:literal, )* } )?
     ) => {
         $(#[$meta])*
@@ -335,14 +357,13 @@ macro_rules! yaml_map {
                 node: &$crate::rule::yaml::Node,
                 log: &mut $crate::rule::diagnostic::Diagnostics,
             ) -> Option<Self> {
-                let map = $crate::rule::yaml::read::MapReader::new(node, log)?;
                 let bare = |name: &'static str| name.strip_prefix("r#").unwrap_or(name);
                 let known = [$( bare(stringify!($field)), )*];
                 let foreign = $crate::rule::yaml::read::Foreign {
-                    elsewhere: &[$( $( ($foreign, $advice), )* )?],
+                    elsewhere: &[$( $( ($foreign, &[$( $($meant),* )?], $advice), )* )?],
                     secrets: &[$( $( $secret, )* )?],
                 };
-                map.refuse_others(&known, foreign, log);
+                let map = $crate::rule::yaml::read::MapReader::new(node, &known, foreign, log)?;
                 Some($name { place: node.place, $( $field: map.take(bare(stringify!($field)), log), )* })
             }
         }
@@ -383,7 +404,7 @@ pub(crate) use {yaml_choice, yaml_map};
 
 /// Notes that a word is none of the words that can stand here.
 pub fn unknown_word(place: Place, word: &str, known: &[&str], log: &mut Diagnostics) {
-    log.error(Code::BadValue, place, format!("`{word}` cannot stand here")).hint(suggest(word, known, "what can"));
+    log.error(Code::BadValue, place, format!("`{word}` is not known here")).hint(suggest(word, known, "possible"));
 }
 
 impl<T: JsonSchema> JsonSchema for At<T> {
@@ -442,6 +463,17 @@ impl<T: JsonSchema> JsonSchema for Entries<T> {
     }
 }
 
+/// The schema of a map whose values are texts, where YAML's `1` and `true` are texts as well.
+pub fn texts(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
+}
+
+/// The schema of a list of such maps.
+pub fn lists_of_texts(generator: &mut SchemaGenerator) -> Schema {
+    let item = texts(generator);
+    schemars::json_schema!({ "type": "array", "items": item })
+}
+
 impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     fn inline_schema() -> bool {
         true
@@ -494,7 +526,7 @@ mod tests {
             pub names: OneOrMany<At<String>>,
             pub labels: Entries<At<String>>,
         }
-        elsewhere { "expr": "use `colour`", }
+        elsewhere { "expr" ("colour"): "use `colour`", }
         secrets { "password", }
     }
 
@@ -545,13 +577,13 @@ mod tests {
         check(
             "colour: gren\nfor: [5m]\nsize: x\nnames: {a: b}\nlabels: {a: , b: {}}\n",
             expect![[r#"
-            1:9 `gren` cannot stand here (did you mean `green`?)
-            2:6 a length of time such as `30s` is wanted here, not a list (-)
-            3:7 `x` is not a whole number from 0 to 255 (-)
-            4:8 text is wanted here, not a map (-)
-            5:10 `a` has no value (-)
-            5:18 text is wanted here, not a map (-)
-        "#]],
+                1:9 `gren` is not known here (did you mean `green`?)
+                2:6 a length of time such as `30s` is wanted here, not a list (-)
+                3:7 `x` is not a whole number from 0 to 255 (-)
+                4:8 text is wanted here, not a map (-)
+                5:10 `a` has no value (-)
+                5:18 text is wanted here, not a map (-)
+            "#]],
         );
         check(
             "colour: red\npassword: hunter2\napi_token: x\n",
