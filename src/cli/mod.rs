@@ -3,6 +3,7 @@
 //! Exit codes are part of the interface: 0 fine, 1 the answer is no (errors found), 2 the question could not be asked
 //! (wrong usage, a file that is not there).
 
+mod bench;
 mod check;
 mod completions;
 mod demo;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use bench::{BenchArgs, BrokerArgs};
 pub use check::CheckArgs;
 pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
@@ -62,6 +64,10 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Run scenarios: what is loaded, what must come of it.
     Test(TestArgs),
+    /// Measure what this machine can do.
+    Bench(BenchArgs),
+    #[command(hide = true)]
+    BenchBroker(BrokerArgs),
     /// Check a configuration, or rule files, and say everything that is wrong.
     Check(CheckArgs),
     /// Print the JSON Schema of the configuration or of rule files, for editors.
@@ -90,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &cli.global),
         Command::Replay(args) => replay::run(args, &cli.global),
         Command::Test(args) => test::run(args, &cli.global),
+        Command::Bench(args) => bench::run(args, &cli.global),
+        Command::BenchBroker(args) => bench::run_broker(args),
         Command::Check(args) => check::run(args, &cli.global),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
