@@ -109,7 +109,7 @@ fn streams(api: &Api, now: WallTime, scrape: &mut Scrape) {
         Some((vec![("stream", &*stream.name)], (now.0 - watermark.0) as f64 / 1e3))
     });
     scrape.gauge("foghorn_watermark_delay_seconds", "How far the stream's watermark is behind the clock", delay);
-    let kafka = api.status.kafka.lock().clone();
+    let kafka = api.kafka();
     let partitions: Vec<(String, String, i64)> = kafka
         .iter()
         .flat_map(|stats| &stats.partitions)

@@ -24,13 +24,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use crate::edge::clock;
+use crate::edge::kafka::ConsumerStats;
 use crate::engine::plan::{Plan, StreamPlan};
 use crate::model::refusal::RefusalCounts;
 use crate::model::time::EventTime;
 use crate::rule::plan::Rule;
 use crate::notify::outbox::LaneHealth;
 use crate::runtime::Status;
-use crate::stream::watermark::SourceStatus;
+use crate::engine::shard::SourceReport;
 
 /// What the API serves from.
 #[derive(Clone)]
@@ -108,7 +109,7 @@ pub(crate) struct StreamView {
     pub repeats: u64,
     pub refused: RefusalCounts,
     pub watermark: Option<EventTime>,
-    pub sources: Vec<SourceStatus>,
+    pub sources: Vec<SourceReport>,
 }
 
 /// One rule over all shards.
@@ -121,6 +122,11 @@ pub(crate) struct RuleView {
 }
 
 impl Api {
+    /// The consumer's counters, once there are any.
+    pub(crate) fn kafka(&self) -> Option<ConsumerStats> {
+        self.status.kafka.lock().as_ref().map(|(stats, _)| stats.clone())
+    }
+
     pub(crate) fn streams(&self) -> Vec<StreamView> {
         let shards = self.status.shards();
         let view = |(at, stream): (usize, &StreamPlan)| {

@@ -112,7 +112,7 @@ pub fn page(api: &Api, now: WallTime) -> askama::Result<String> {
 
 /// What changes.
 pub fn live(api: &Api, now: WallTime) -> askama::Result<String> {
-    let kafka = api.status.kafka.lock().clone();
+    let kafka = api.kafka();
     LivePart {
         now: now.to_string(),
         uptime: now.since(api.status.started).to_string(),
@@ -157,7 +157,7 @@ fn card(alert: &Alert, now: WallTime) -> AlertCard {
         }
     };
     AlertCard {
-        id: format!("{:016x}", alert.id.0),
+        id: format!("alert-{}", alert.labels.fingerprint()),
         name: alert.rule.name.to_string(),
         severity: present::severity(&view).unwrap_or("none").to_owned(),
         place: alert.labels.with([("alertname", ""), ("severity", "")]).to_string(),
@@ -186,7 +186,7 @@ fn ago(now: WallTime, at: EventTime) -> String {
 }
 
 fn streams(api: &Api, now: WallTime) -> Vec<StreamRow> {
-    let kafka = api.status.kafka.lock().clone();
+    let kafka = api.kafka();
     let lag = |source: &crate::model::position::SourceId| {
         let stats = kafka.iter().flat_map(|stats| &stats.partitions).find(|stats| stats.source == *source);
         stats.and_then(|stats| stats.lag).map_or_else(|| "–".to_owned(), |lag| lag.to_string())
@@ -212,7 +212,7 @@ fn streams(api: &Api, now: WallTime) -> Vec<StreamRow> {
                 .map(|source| PartitionRow {
                     source: source.source.to_string(),
                     watermark: delay(now, source.watermark),
-                    note: if source.idle { "idle".to_owned() } else { String::new() },
+                    note: source.state.name().to_owned(),
                     lag: lag(&source.source),
                 })
                 .collect(),
@@ -308,7 +308,7 @@ pub fn status_json(api: &Api, now: WallTime) -> Value {
                 "partitions": stream.sources.iter().map(|source| json!({
                     "source": source.source.to_string(),
                     "watermark": source.watermark.map(|at| at.to_string()),
-                    "idle": source.idle,
+                    "state": source.state.name(),
                 })).collect::<Vec<_>>(),
             })
         })

@@ -60,7 +60,8 @@ impl Low {
         }
     }
 
-    fn time(self) -> Option<EventTime> {
+    /// The time it says; `None` for no opinion.
+    pub fn time(self) -> Option<EventTime> {
         match self {
             Low::At(time) | Low::Paced(time) | Low::Wall(time) => Some(time),
             Low::Nothing => None,
