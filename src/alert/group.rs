@@ -38,7 +38,9 @@ use crate::model::{AlertView, EventTime, Labels, Millis, SendReason, ThreadHandl
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum LegState {
-    /// Nothing was said yet.
+    /// Nothing fires that it would have to hear of, and nothing is owed to it.
+    Quiet,
+    /// Something fires since then, and nothing was said yet.
     Untold { since: WallTime },
     /// With the outbox.
     Underway { flushed_at: WallTime, sequence: u32 },
@@ -77,6 +79,11 @@ impl Leg {
             failing_since: None,
             ever_told: false,
         }
+    }
+
+    /// It was told everything, down to the last end.
+    fn is_at_rest(&self) -> bool {
+        matches!(self.state, LegState::Quiet | LegState::Told { .. }) && self.known.is_empty()
     }
 
     pub fn knows(&self, alert: AlertId) -> bool {
@@ -202,6 +209,7 @@ pub fn judge(state: LegState, facts: Facts, manner: Manner, now: WallTime) -> Fl
         }
     };
     match state {
+        LegState::Quiet => Flush::Wait(WaitReason::NothingFiring),
         LegState::Untold { since } => {
             let due = match facts.firing {
                 0 => Flush::Skip(SkipReason::ResolvedBeforeTold),
@@ -322,6 +330,11 @@ impl Group {
     pub fn fired(&mut self, alert: AlertId, now: WallTime) {
         self.firing.insert(alert);
         self.ended.remove(&alert);
+        // A leg that heard all there was to hear begins anew, as the group would if no other leg held it open: a
+        // receiver that is away must not cost another its `group_wait`.
+        for leg in self.legs.iter_mut().filter(|leg| leg.is_at_rest()) {
+            *leg = Leg::new(now);
+        }
         for leg in self.legs.iter_mut().filter(|leg| !leg.shown.contains(&alert)) {
             leg.changed_at.get_or_insert(now);
         }
@@ -423,20 +436,22 @@ impl Group {
         let leg = &mut self.legs[leg];
         leg.changed_at = None;
         match reason {
-            SkipReason::ResolvedBeforeTold => {}
-            SkipReason::CancelledOut | SkipReason::ResolvedNotWanted => {
-                leg.shown.clone_from(&self.firing);
-                if !matches!(leg.state, LegState::Underway { .. }) || reason == SkipReason::ResolvedNotWanted {
-                    leg.known.clone_from(&self.firing);
-                }
-            }
+            SkipReason::ResolvedBeforeTold => leg.state = LegState::Quiet,
             SkipReason::OwedTooLong { .. } => {
                 leg.shown.clear();
                 leg.known.clear();
+                leg.state = LegState::Quiet;
             }
-        }
-        if let LegState::Owed { flushed_at, sequence, .. } = leg.state {
-            leg.state = LegState::Told { flushed_at, sequence };
+            SkipReason::CancelledOut | SkipReason::ResolvedNotWanted => {
+                leg.shown.clone_from(&self.firing);
+                // What is under way may still tell of an end, and has to be told otherwise by its successor.
+                if !matches!(leg.state, LegState::Underway { .. }) || reason == SkipReason::ResolvedNotWanted {
+                    leg.known.clone_from(&self.firing);
+                }
+                if let LegState::Owed { flushed_at, sequence, .. } = leg.state {
+                    leg.state = LegState::Told { flushed_at, sequence };
+                }
+            }
         }
         self.prune();
     }
@@ -481,14 +496,13 @@ impl Group {
         }
     }
 
-    /// Nothing fires, nobody is owed anything, and no first moment is still to come.
-    pub fn is_over(&self, group_wait: Millis, now: WallTime) -> bool {
-        let at_rest = |leg: &Leg| match leg.state {
-            LegState::Untold { since } => now >= since + group_wait,
-            LegState::Underway { .. } => false,
-            LegState::Told { .. } | LegState::Owed { .. } => true,
+    /// Nothing fires, nobody is owed anything, and no moment is still to come.
+    pub fn is_over(&self) -> bool {
+        let done = |leg: &Leg| match leg.state {
+            LegState::Untold { .. } | LegState::Underway { .. } => false,
+            LegState::Quiet | LegState::Told { .. } | LegState::Owed { .. } => true,
         };
-        self.firing.is_empty() && self.ended.is_empty() && self.legs.iter().all(at_rest)
+        self.firing.is_empty() && self.ended.is_empty() && self.legs.iter().all(done)
     }
 
     /// Keeps `G2`.
