@@ -593,7 +593,9 @@ mod tests {
 
     #[test]
     fn when_to_speak_and_why() {
-        check(true, expect![[r#"
+        check(
+            true,
+            expect![[r#"
             quiet
               fires as shown  10s: nothing_firing
               one more        10s: nothing_firing
@@ -634,12 +636,15 @@ mod tests {
               all ended       10s: undelivered till 5m, 5m: send AllResolved, 1d: skip OwedTooLong
               there and back  10s: undelivered till 5m, 5m: send Changed
               nothing         10s: undelivered till 5m10s, 5m10s: skip CancelledOut
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn when_to_speak_to_those_who_want_no_ends() {
-        check(false, expect![[r#"
+        check(
+            false,
+            expect![[r#"
             quiet
               fires as shown  10s: nothing_firing
               one more        10s: nothing_firing
@@ -680,6 +685,7 @@ mod tests {
               all ended       10s: undelivered till 5m, 5m: skip ResolvedNotWanted
               there and back  10s: undelivered till 5m, 5m: send Changed
               nothing         10s: undelivered till 5m10s, 5m10s: skip CancelledOut
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -270,7 +270,7 @@ impl World {
 
     fn log(&mut self, line: &str) {
         let line = line.replace("1970-01-01T", "").replace('Z', "");
-        let _ = writeln!(self.log, "{:>9}  {line}", Millis(self.now.0).to_string());
+        let _ = writeln!(self.log, "{:<12}{line}", Millis(self.now.0).to_string());
     }
 }
 
