@@ -26,12 +26,12 @@ use axum::routing::get;
 use crate::edge::clock;
 use crate::edge::kafka::ConsumerStats;
 use crate::engine::plan::{Plan, StreamPlan};
+use crate::engine::shard::SourceReport;
 use crate::model::refusal::RefusalCounts;
 use crate::model::time::EventTime;
-use crate::rule::plan::Rule;
 use crate::notify::outbox::LaneHealth;
+use crate::rule::plan::Rule;
 use crate::runtime::Status;
-use crate::engine::shard::SourceReport;
 
 /// What the API serves from.
 #[derive(Clone)]
@@ -62,7 +62,9 @@ impl Api {
     /// The address cannot be bound: the text names it and what is usually the reason.
     pub async fn bind(listen: &str) -> Result<tokio::net::TcpListener, String> {
         tokio::net::TcpListener::bind(listen).await.map_err(|error| {
-            format!("cannot listen on {listen}: {error}; is another Foghorn running? choose another address with `--listen`")
+            format!(
+                "cannot listen on {listen}: {error}; is another Foghorn running? choose another address with `--listen`"
+            )
         })
     }
 }
@@ -79,9 +81,12 @@ fn render(html: askama::Result<String>) -> Response {
     match html {
         Ok(html) => {
             let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
-            ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+            ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html))
+                .into_response()
         }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the page cannot be rendered: {error}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("the page cannot be rendered: {error}\n")).into_response()
+        }
     }
 }
 
@@ -89,7 +94,9 @@ async fn scrape(State(api): State<Api>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match metrics::text(&api, clock::now()) {
         Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response()
+        }
     }
 }
 

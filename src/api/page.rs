@@ -150,10 +150,20 @@ fn card(alert: &Alert, now: WallTime) -> AlertCard {
     let since = match alert.life {
         Life::Pending { since } => format!("holds since {} ({})", present::moment(since), ago(now, since)),
         Life::Firing { since, fired_at } => {
-            format!("fires since {} ({}), holds since {}", present::moment(fired_at), ago(now, fired_at), present::moment(since))
+            format!(
+                "fires since {} ({}), holds since {}",
+                present::moment(fired_at),
+                ago(now, fired_at),
+                present::moment(since)
+            )
         }
         Life::Resolved { fired_at, ended_at, .. } => {
-            format!("fired {}, resolved {} ({})", present::moment(fired_at), present::moment(ended_at), ago(now, ended_at))
+            format!(
+                "fired {}, resolved {} ({})",
+                present::moment(fired_at),
+                present::moment(ended_at),
+                ago(now, ended_at)
+            )
         }
     };
     AlertCard {

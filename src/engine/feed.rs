@@ -258,9 +258,12 @@ fn gather_values(plan: &FeedPlan, batch: &mut Batch, b: &mut Buffers) {
                 let mask = input.mask.map(|mask| &b.masks[mask]);
                 let joined = &mut b.joined[at];
                 joined.clear();
-                joined.extend(b.sel.iter().enumerate().map(|(i, row)| {
-                    !column.is_null(*row as usize) && mask.is_none_or(|mask| mask[i])
-                }));
+                joined.extend(
+                    b.sel
+                        .iter()
+                        .enumerate()
+                        .map(|(i, row)| !column.is_null(*row as usize) && mask.is_none_or(|mask| mask[i])),
+                );
             }
             InputValue::Number(source) => {
                 gather_numbers(column(batch, &b.derived, source), &b.sel, &mut b.numbers[at]);
@@ -285,7 +288,9 @@ fn gather_numbers(column: &Column, sel: &[u32], out: &mut Vec<f64>) {
             out.extend(sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] }));
         }
         Column::Int { values, nulls } => {
-            out.extend(sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] as f64 }));
+            out.extend(
+                sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] as f64 }),
+            );
         }
         other => out.extend(sel.iter().map(|row| other.number(*row as usize).unwrap_or(f64::NAN))),
     }
@@ -629,8 +634,7 @@ impl Book {
                 let (before, absent) = (active.hold, active.absent);
                 let mut view =
                     GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since: EventTime::MIN };
-                let signal =
-                    judge::signal(&mut view, &mut active, before, after, transition, absent, Vec::new());
+                let signal = judge::signal(&mut view, &mut active, before, after, transition, absent, Vec::new());
                 signals.push(signal);
             }
             self.rules[at].touched.remove(&gid);

@@ -35,7 +35,10 @@ use crate::window::PartialReader;
 #[derive(Debug)]
 pub enum ShardInput {
     /// Records of one stream, from partitions that were assigned to this shard.
-    Records { stream: usize, batch: RawBatch },
+    Records {
+        stream: usize,
+        batch: RawBatch,
+    },
     /// These partitions, with their streams, are this shard's from now on. A shard that gets none is told so with an
     /// empty list: until it knows, it holds every stream back.
     Assigned(Vec<(usize, SourceId)>),
@@ -43,7 +46,11 @@ pub enum ShardInput {
     Revoked(Vec<SourceId>),
     /// How far the partition is from its end, as the broker says now: zero records are left, some, or nobody knows.
     /// To be repeated, since a confirmed end grows old.
-    Reading { source: SourceId, now: WallTime, lag: Option<u64> },
+    Reading {
+        source: SourceId,
+        now: WallTime,
+        lag: Option<u64>,
+    },
     /// The partition will give nothing more, ever: it holds nothing back any longer.
     Ended(SourceId),
     /// No partition gives an event before this time any more, whatever its lateness.
@@ -57,12 +64,19 @@ pub enum ShardInput {
 #[derive(Debug)]
 pub enum ShardOutput {
     Signal(Signal),
-    ToPeer { shard: usize, message: Peer },
+    ToPeer {
+        shard: usize,
+        message: Peer,
+    },
     /// All ticks before this time are judged, for all streams.
     Judged(EventTime),
     DeadLetter(DeadLetter),
     /// A rule reached its limit of groups and has refused so many events, or (`None`) is well below it again.
-    Degraded { rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64> },
+    Degraded {
+        rule: Arc<RuleMeta>,
+        groups_max: usize,
+        refused: Option<u64>,
+    },
 }
 
 /// From shard to shard.
@@ -227,7 +241,17 @@ impl Shard {
                 overflow_seen: 0,
             })
             .collect();
-        Ok(Shard { index, shards, plan, streams, feeds, now: None, judged: EventTime::MIN, stopwatch: || 0, judging_nanos: 0 })
+        Ok(Shard {
+            index,
+            shards,
+            plan,
+            streams,
+            feeds,
+            now: None,
+            judged: EventTime::MIN,
+            stopwatch: || 0,
+            judging_nanos: 0,
+        })
     }
 
     /// A shard reads no clock; to have its judging timed it is handed one, in nanoseconds, that nothing but

@@ -38,7 +38,8 @@ pub(super) struct Links {
 
 /// Runs until the source and all peers have closed their ends (`R4`).
 pub(super) fn run(mut shard: Shard, links: Links) {
-    let mut thread = Thread { unsent: links.to_peers.iter().map(|_| VecDeque::new()).collect(), links, out: Vec::new() };
+    let mut thread =
+        Thread { unsent: links.to_peers.iter().map(|_| VecDeque::new()).collect(), links, out: Vec::new() };
     let pulse = tick(PULSE);
     let (no_events, no_peers) = (never(), never());
     let mut source_open = true;
