@@ -125,7 +125,11 @@ impl Engine {
 
     fn fill(&mut self, rows: usize) {
         let (gids, panes, times, values, errors) = &mut self.batch;
-        (gids.clear(), panes.clear(), times.clear(), values.clear(), errors.clear());
+        gids.clear();
+        panes.clear();
+        times.clear();
+        values.clear();
+        errors.clear();
         for _ in 0..rows {
             let bits = self.random.next();
             let late = i64::from(bits >> 40 & 15 == 0);

@@ -115,7 +115,7 @@ pub fn live(api: &Api, now: WallTime) -> askama::Result<String> {
     let kafka = api.kafka();
     LivePart {
         now: now.to_string(),
-        uptime: now.since(api.status.started).to_string(),
+        uptime: Millis(now.since(api.status.started).0 / 1_000 * 1_000).to_string(),
         not_ready: api.status.not_ready(),
         sections: sections(api, now),
         streams: streams(api, now),

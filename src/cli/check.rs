@@ -31,7 +31,7 @@ pub(super) fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<ExitCode, Com
     } else {
         let report = loaded.diagnostics.render(global.colours());
         // The report ends with its summary; what was looked at belongs beside it.
-        write!(out, "{} in {}\n", report.trim_end(), scope(&loaded))?;
+        writeln!(out, "{} in {}", report.trim_end(), scope(&loaded))?;
     }
     out.flush()?;
     Ok(ExitCode::from(u8::from(!loaded.is_valid())))

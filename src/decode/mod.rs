@@ -80,7 +80,7 @@ pub struct Decoder {
 enum Reader {
     Json(JsonDecoder),
     Lines(LineDecoder),
-    Otlp(OtlpDecoder),
+    Otlp(Box<OtlpDecoder>),
 }
 
 impl Decoder {
@@ -92,7 +92,7 @@ impl Decoder {
         let reader = match &schema.format {
             Format::Json => Reader::Json(JsonDecoder::new(&schema, &needed)?),
             Format::Lines(pattern) => Reader::Lines(LineDecoder::new(&schema, pattern, &needed)?),
-            Format::Otlp(signal) => Reader::Otlp(OtlpDecoder::new(&schema, *signal, &needed)?),
+            Format::Otlp(signal) => Reader::Otlp(Box::new(OtlpDecoder::new(&schema, *signal, &needed)?)),
         };
         Ok(Decoder { schema, columns, reader })
     }

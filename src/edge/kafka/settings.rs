@@ -326,7 +326,7 @@ mod tests {
         let got = match settings.consumer() {
             Ok(config) => {
                 let shown = |(name, value): (&str, &str)| {
-                    let default = CONSUMER_DEFAULTS.iter().any(|pair| *pair == (name, value));
+                    let default = CONSUMER_DEFAULTS.contains(&(name, value));
                     (!default).then(|| format!("{name}={value}"))
                 };
                 config.config_map().into_iter().filter_map(shown).collect::<Vec<_>>().join("\n")

@@ -56,11 +56,10 @@ pub(super) fn check(text: &str) -> Result<(), BlockError> {
                 }
                 _ => return fail("this `{{else}}` belongs to no block".into(), ""),
             },
-            "end" => {
-                if open.pop().is_none() {
-                    return fail("this `{{end}}` belongs to no block".into(), "");
-                }
-            }
+            "end" => match open.pop() {
+                Some(_) => {}
+                None => return fail("this `{{end}}` belongs to no block".into(), ""),
+            },
             "break" | "continue" if !open.iter().any(|block| block.keyword == "range") => {
                 return fail(format!("`{{{{{keyword}}}}}` stands outside of a `{{{{range}}}}`"), "");
             }

@@ -376,6 +376,7 @@ macro_rules! yaml_map {
 
         impl $name {
             /// Where a key stands; where it does not, where the map begins.
+            #[allow(dead_code)] // not every map is asked
             pub fn place_of(&self, key: &str) -> $crate::rule::diagnostic::Place {
                 let found = self.keys.iter().find(|at| at.value == key);
                 found.map_or($crate::rule::yaml::start(self.place), |at| at.place)

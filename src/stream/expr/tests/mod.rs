@@ -761,7 +761,7 @@ fn errors_tell_what_to_write_instead() {
 fn aggregate(sql: &str) -> String {
     let call = match parse_aggregate(sql) {
         Ok(call) => call,
-        Err(error) => return format!("{}", report(&error)),
+        Err(error) => return report(&error),
     };
     let args: Vec<String> =
         call.args.iter().map(|arg| format!("{} {:?}", &sql[arg.span.clone()], arg.number())).collect();
