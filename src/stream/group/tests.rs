@@ -140,6 +140,8 @@ fn name(key: u16) -> String {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
     /// `G1`, `G2`: against a map from names to ids.
     #[test]
     fn the_index_is_a_map_with_a_limit(steps in steps(), limit in 1usize..200, seed in any::<u64>()) {

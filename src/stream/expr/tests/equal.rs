@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{Filter, Planner, check, parse_scalar, program};
+use super::super::{Derived, Filter, Planner, check, parse_scalar, program};
 use crate::model::batch::Batch;
 use crate::stream::testing::{self, Cell, requests};
 use arrow::array::{Array, AsArray};
@@ -96,6 +96,30 @@ fn condition() -> impl Strategy<Value = String> {
     })
 }
 
+fn value() -> impl Strategy<Value = String> {
+    let others = [
+        "10 / bytes",
+        "status % bytes",
+        "CAST(service AS BIGINT)",
+        "latency_ms / 0",
+        "lower(service)",
+        "service || env",
+        "coalesce(env, service)",
+        "split_part(service, 'b', 1)",
+        "CASE WHEN cached THEN 10 / bytes ELSE status END",
+        "CASE WHEN bytes <> 0 THEN 10 / bytes END",
+        "substr(service, 2)",
+        "upper(env) || '…'",
+        "-latency_ms",
+        "service",
+        "nullif(10 / bytes, 10)",
+        "coalesce(status, 10 / bytes)",
+        "TRY_CAST(env AS INT)",
+        "greatest(status, bytes)",
+    ];
+    prop_oneof![1 => prop::sample::select(others.to_vec()).prop_map(str::to_owned), 1 => condition()]
+}
+
 /// Whether DataFusion, given one event and the condition as it was written, says TRUE.
 fn truth(sql: &str, batch: &Batch) -> Vec<bool> {
     let schema = requests();
@@ -113,7 +137,29 @@ fn truth(sql: &str, batch: &Batch) -> Vec<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// `E2`, `E3`: a value, and whether it could be computed, is the same alone and among others.
+    #[test]
+    fn a_computed_value_does_not_depend_on_the_rest_of_the_batch(sql in value(), events in events()) {
+        let Ok(mut derived) = Derived::compile(&sql, &requests()) else {
+            return Ok(());
+        };
+        let mut together = testing::batch(&requests(), &events);
+        let all: Vec<u32> = (0..events.len() as u32).collect();
+        let column = derived.eval(&mut together, &all);
+        let (column, failed) = (testing::cells(&together, &column), derived.take_failed());
+
+        let mut alone = Vec::new();
+        for row in all {
+            let mut batch = testing::batch(&requests(), &events);
+            let column = derived.eval(&mut batch, &[row]);
+            alone.push(testing::cells(&batch, &column)[row as usize].clone());
+        }
+        // NaN is not equal to itself; its text is.
+        prop_assert_eq!(format!("{:?}", column), format!("{:?}", alone), "{}", sql);
+        prop_assert_eq!(failed, derived.take_failed(), "{}", sql);
+    }
 
     /// `E1`, `E2`, `N1`
     #[test]
