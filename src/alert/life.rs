@@ -242,14 +242,19 @@ impl Alert {
 
     /// As notifications show it; `None` while pending.
     pub fn view(&self) -> Option<AlertView> {
+        (!matches!(self.life, Life::Pending { .. })).then(|| self.shown())
+    }
+
+    /// As [`Alert::view`], with a pending alert as if it fired since it began: for the page, which shows both.
+    pub fn shown(&self) -> AlertView {
         let (status, active_since, starts_at, ends_at) = match self.life {
-            Life::Pending { .. } => return None,
+            Life::Pending { since } => (AlertStatus::Firing, since, since, None),
             Life::Firing { since, fired_at } => (AlertStatus::Firing, since, fired_at, None),
             Life::Resolved { since, fired_at, ended_at, .. } => {
                 (AlertStatus::Resolved, since, fired_at, Some(ended_at))
             }
         };
-        Some(AlertView {
+        AlertView {
             fingerprint: self.labels.fingerprint(),
             status,
             rule: self.rule.clone(),
@@ -260,7 +265,7 @@ impl Alert {
             ends_at,
             value: self.value,
             evidence: self.evidence.clone(),
-        })
+        }
     }
 }
 

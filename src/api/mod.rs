@@ -15,7 +15,6 @@ pub mod metrics;
 mod page;
 mod prometheus;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,12 +24,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use crate::edge::clock;
+use crate::edge::kafka::ConsumerStats;
 use crate::engine::plan::{Plan, StreamPlan};
+use crate::engine::shard::SourceReport;
 use crate::model::refusal::RefusalCounts;
 use crate::model::time::EventTime;
+use crate::notify::outbox::LaneHealth;
 use crate::rule::plan::Rule;
 use crate::runtime::Status;
-use crate::stream::watermark::SourceStatus;
 
 /// What the API serves from.
 #[derive(Clone)]
@@ -55,13 +56,15 @@ impl Api {
             .with_state(self)
     }
 
-    /// Serves until `stop` resolves.
+    /// Takes the address the page is served on.
     ///
     /// # Errors
     /// The address cannot be bound: the text names it and what is usually the reason.
-    pub async fn bind(listen: SocketAddr) -> Result<tokio::net::TcpListener, String> {
+    pub async fn bind(listen: &str) -> Result<tokio::net::TcpListener, String> {
         tokio::net::TcpListener::bind(listen).await.map_err(|error| {
-            format!("cannot listen on {listen}: {error}; is another Foghorn running? choose another address with `--listen`")
+            format!(
+                "cannot listen on {listen}: {error}; is another Foghorn running? choose another address with `--listen`"
+            )
         })
     }
 }
@@ -78,9 +81,12 @@ fn render(html: askama::Result<String>) -> Response {
     match html {
         Ok(html) => {
             let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
-            ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+            ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html))
+                .into_response()
         }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the page cannot be rendered: {error}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("the page cannot be rendered: {error}\n")).into_response()
+        }
     }
 }
 
@@ -88,7 +94,9 @@ async fn scrape(State(api): State<Api>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match metrics::text(&api, clock::now()) {
         Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response()
+        }
     }
 }
 
@@ -108,7 +116,7 @@ pub(crate) struct StreamView {
     pub repeats: u64,
     pub refused: RefusalCounts,
     pub watermark: Option<EventTime>,
-    pub sources: Vec<SourceStatus>,
+    pub sources: Vec<SourceReport>,
 }
 
 /// One rule over all shards.
@@ -121,6 +129,11 @@ pub(crate) struct RuleView {
 }
 
 impl Api {
+    /// The consumer's counters, once there are any.
+    pub(crate) fn kafka(&self) -> Option<ConsumerStats> {
+        self.status.kafka.lock().as_ref().map(|(stats, _)| stats.clone())
+    }
+
     pub(crate) fn streams(&self) -> Vec<StreamView> {
         let shards = self.status.shards();
         let view = |(at, stream): (usize, &StreamPlan)| {
@@ -166,4 +179,40 @@ impl Api {
         };
         self.plan.rules.iter().enumerate().map(view).collect()
     }
+}
+
+/// One integration of one receiver.
+pub(crate) struct ReceiverView {
+    pub name: Arc<str>,
+    pub integration: Arc<str>,
+    /// Attempts by what became of them.
+    pub outcomes: [(&'static str, u64); 6],
+    pub waiting: usize,
+}
+
+impl Api {
+    pub(crate) fn receivers(&self) -> Vec<ReceiverView> {
+        let desk = self.status.desk.lock();
+        let view = |lane: &LaneHealth| ReceiverView {
+            name: lane.receiver.clone(),
+            integration: format!("{}/{}", lane.kind, lane.integration).into(),
+            outcomes: [
+                ("delivered", lane.counts.delivered),
+                ("failed", lane.counts.failed),
+                ("throttled", lane.counts.throttled),
+                ("rejected", lane.counts.rejected),
+                ("timed_out", lane.counts.timed_out),
+                ("given_up", lane.counts.dead),
+            ],
+            waiting: lane.in_flight + lane.queued,
+        };
+        desk.lanes.iter().map(view).collect()
+    }
+}
+
+/// What a rule asks, in one line: its condition, or its silence.
+pub(crate) fn query(rule: &Rule) -> String {
+    let when = rule.condition.iter().map(|condition| condition.text().to_owned());
+    let absent = rule.absent.iter().map(|absent| format!("absent: {}", absent.after));
+    when.chain(absent).collect::<Vec<_>>().join(" or ")
 }

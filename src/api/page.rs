@@ -4,6 +4,8 @@
 //! that is ten years old, and a fragment that is swapped keeps what the reader has opened. A later page may be prettier;
 //! it must not be needed to see why one was paged.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use serde_json::{Value, json};
 
@@ -110,7 +112,7 @@ pub fn page(api: &Api, now: WallTime) -> askama::Result<String> {
 
 /// What changes.
 pub fn live(api: &Api, now: WallTime) -> askama::Result<String> {
-    let kafka = api.status.kafka.lock().clone();
+    let kafka = api.kafka();
     LivePart {
         now: now.to_string(),
         uptime: now.since(api.status.started).to_string(),
@@ -148,23 +150,33 @@ fn card(alert: &Alert, now: WallTime) -> AlertCard {
     let since = match alert.life {
         Life::Pending { since } => format!("holds since {} ({})", present::moment(since), ago(now, since)),
         Life::Firing { since, fired_at } => {
-            format!("fires since {} ({}), holds since {}", present::moment(fired_at), ago(now, fired_at), present::moment(since))
+            format!(
+                "fires since {} ({}), holds since {}",
+                present::moment(fired_at),
+                ago(now, fired_at),
+                present::moment(since)
+            )
         }
         Life::Resolved { fired_at, ended_at, .. } => {
-            format!("fired {}, resolved {} ({})", present::moment(fired_at), present::moment(ended_at), ago(now, ended_at))
+            format!(
+                "fired {}, resolved {} ({})",
+                present::moment(fired_at),
+                present::moment(ended_at),
+                ago(now, ended_at)
+            )
         }
     };
     AlertCard {
-        id: format!("{:016x}", alert.id.0),
+        id: format!("alert-{}", alert.labels.fingerprint()),
         name: alert.rule.name.to_string(),
         severity: present::severity(&view).unwrap_or("none").to_owned(),
         place: alert.labels.with([("alertname", ""), ("severity", "")]).to_string(),
         summary: present::summary(&view),
         since,
-        reasons: present::reasons(&view),
+        reasons: present::reasons(&view).iter().map(ToString::to_string).collect(),
         values: present::values(&view),
         contributors: present::contributors(&view),
-        examples: alert.evidence.exemplars.iter().map(present::example).collect(),
+        examples: present::examples(&view),
         annotations: alert
             .annotations
             .iter()
@@ -184,7 +196,7 @@ fn ago(now: WallTime, at: EventTime) -> String {
 }
 
 fn streams(api: &Api, now: WallTime) -> Vec<StreamRow> {
-    let kafka = api.status.kafka.lock().clone();
+    let kafka = api.kafka();
     let lag = |source: &crate::model::position::SourceId| {
         let stats = kafka.iter().flat_map(|stats| &stats.partitions).find(|stats| stats.source == *source);
         stats.and_then(|stats| stats.lag).map_or_else(|| "–".to_owned(), |lag| lag.to_string())
@@ -210,7 +222,7 @@ fn streams(api: &Api, now: WallTime) -> Vec<StreamRow> {
                 .map(|source| PartitionRow {
                     source: source.source.to_string(),
                     watermark: delay(now, source.watermark),
-                    note: if source.idle { "idle".to_owned() } else { String::new() },
+                    note: source.state.name().to_owned(),
                     lag: lag(&source.source),
                 })
                 .collect(),
@@ -227,7 +239,7 @@ fn delay(now: WallTime, watermark: Option<EventTime>) -> String {
 }
 
 fn rules(api: &Api) -> Vec<RuleRow> {
-    let mut states: std::collections::BTreeMap<String, (bool, usize)> = std::collections::BTreeMap::new();
+    let mut states: BTreeMap<String, (bool, usize)> = BTreeMap::new();
     for alert in api.status.alerts.iter() {
         let entry = states.entry(alert.rule.to_string()).or_default();
         match alert.life {
@@ -301,12 +313,12 @@ pub fn status_json(api: &Api, now: WallTime) -> Value {
                 "bytes": stream.bytes,
                 "events": stream.events,
                 "repeated": stream.repeats,
-                "refused": stream.refused.iter().map(|(r, n)| (r.name(), n.into())).collect::<serde_json::Map<_, _>>().into_iter().collect::<Value>(),
+                "refused": stream.refused.iter().map(|(r, n)| (r.name(), n)).collect::<BTreeMap<_, _>>(),
                 "watermark": stream.watermark.map(|at| at.to_string()),
                 "partitions": stream.sources.iter().map(|source| json!({
                     "source": source.source.to_string(),
                     "watermark": source.watermark.map(|at| at.to_string()),
-                    "idle": source.idle,
+                    "state": source.state.name(),
                 })).collect::<Vec<_>>(),
             })
         })

@@ -4,6 +4,7 @@
 //! `source` on rules; readers of Prometheus pass over what they do not know.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +14,7 @@ use crate::alert::life::{Alert, Life};
 use crate::api::Api;
 use crate::edge::clock;
 use crate::rule::plan::Rule;
+use crate::rule::template::Template;
 
 pub async fn rules(State(api): State<Api>) -> Json<Value> {
     let alerts = alerts_by_rule(&api);
@@ -67,14 +69,14 @@ fn rule_value(rule: &Rule, active: &[Alert]) -> Value {
         (false, false) => "pending",
         (false, true) => "inactive",
     };
-    let texts = |list: &[(std::sync::Arc<str>, crate::rule::template::Template)]| -> BTreeMap<String, String> {
+    let texts = |list: &[(Arc<str>, Arc<Template>)]| -> BTreeMap<String, String> {
         list.iter().map(|(name, template)| (name.to_string(), template.source().to_owned())).collect()
     };
     json!({
         "type": "alerting",
         "name": &*rule.meta.name,
         "state": state,
-        "query": rule.query(),
+        "query": super::query(rule),
         "duration": rule.hold.for_.as_secs_f64(),
         "keepFiringFor": rule.hold.keep_firing_for.as_secs_f64(),
         "labels": texts(&rule.labels),

@@ -3,18 +3,29 @@
 //! Exit codes are part of the interface: 0 fine, 1 the answer is no (errors found), 2 the question could not be asked
 //! (wrong usage, a file that is not there).
 
+mod bench;
 mod check;
 mod completions;
+mod demo;
+mod load;
+mod replay;
+mod run;
 mod schema;
+mod test;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use bench::{BenchArgs, BrokerArgs};
 pub use check::CheckArgs;
 pub use completions::CompletionsArgs;
+pub use demo::DemoArgs;
+pub use replay::ReplayArgs;
+pub use run::RunArgs;
 pub use schema::SchemaArgs;
+pub use test::TestArgs;
 
 /// Alerts straight off the Kafka stream.
 #[derive(Debug, Parser)]
@@ -45,6 +56,18 @@ pub enum LogFormatArg {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// A broker, a web shop with an incident in it, the engine and the page, with nothing installed.
+    Demo(DemoArgs),
+    /// Watch a Kafka cluster.
+    Run(RunArgs),
+    /// Recorded data through the same machine: what would have been sent, and when.
+    Replay(ReplayArgs),
+    /// Run scenarios: what is loaded, what must come of it.
+    Test(TestArgs),
+    /// Measure what this machine can do.
+    Bench(BenchArgs),
+    #[command(hide = true)]
+    BenchBroker(BrokerArgs),
     /// Check a configuration, or rule files, and say everything that is wrong.
     Check(CheckArgs),
     /// Print the JSON Schema of the configuration or of rule files, for editors.
@@ -69,6 +92,12 @@ pub fn main() -> ExitCode {
     // Wrong usage prints its message and ends here, with code 2.
     let cli = Cli::parse();
     let done = match &cli.command {
+        Command::Demo(args) => demo::run(args, &cli.global),
+        Command::Run(args) => run::run(args, &cli.global),
+        Command::Replay(args) => replay::run(args, &cli.global),
+        Command::Test(args) => test::run(args, &cli.global),
+        Command::Bench(args) => bench::run(args, &cli.global),
+        Command::BenchBroker(args) => bench::run_broker(args),
         Command::Check(args) => check::run(args, &cli.global),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),

@@ -10,6 +10,8 @@ mod notify;
 mod route;
 pub mod stream;
 
+pub use route::shipped as shipped_routes;
+
 use std::path::{Path, PathBuf};
 
 use super::checked::{Config, Limits, LogConfig, LogFormat, ServerConfig, StreamConfig};

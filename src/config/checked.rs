@@ -33,11 +33,15 @@ pub struct Config {
 impl Config {
     /// What the desk is told.
     pub fn desk(&self) -> DeskConfig {
-        let receivers = self.receivers.iter().map(policy).collect();
-        DeskConfig::new(self.routes.clone(), receivers, &self.server.external_url)
-            .and_then(|desk| desk.with_bounds(self.limits.desk))
-            .expect("receivers, routes and limits were checked")
+        desk_config(self.routes.clone(), &self.receivers, &self.server.external_url, self.limits.desk)
     }
+}
+
+/// What a desk with these receivers is told. They must have been checked against the routes.
+pub fn desk_config(routes: RouteTree, receivers: &[Receiver], external_url: &str, bounds: DeskBounds) -> DeskConfig {
+    DeskConfig::new(routes, receivers.iter().map(policy).collect(), external_url)
+        .and_then(|desk| desk.with_bounds(bounds))
+        .expect("receivers, routes and limits were checked")
 }
 
 fn policy(receiver: &Receiver) -> ReceiverPolicy {

@@ -21,3 +21,5 @@ pub mod files;
 pub mod load;
 pub mod raw;
 pub mod schema;
+
+pub use check::shipped_routes;

@@ -1,4 +1,5 @@
-//! The outside world: the only I/O there is.
+//! The edge: the only place with sockets, files, clocks and the environment. It carries what `notify` made and brings back
+//! what was answered; it decides nothing.
 
 pub mod clock;
 pub mod files;

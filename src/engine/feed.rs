@@ -11,6 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::Arc;
+
 use crate::engine::exemplars::Exemplars;
 use crate::engine::judge::{self, GroupView};
 use crate::engine::plan::{FeedPlan, Input, InputValue, RulePlan, Source, Suspects};
@@ -22,14 +24,8 @@ use crate::model::time::{EventTime, Millis};
 use crate::rule::hold::Hold;
 use crate::stream::expr::{Derived, Filter};
 use crate::stream::group::{GROUP_OVERFLOW, GroupIndex};
+use crate::stream::watermark::Timing;
 use crate::window::{AccInput, AccValues, OpenPanes, PanePartial, Windows};
-
-/// An event that came behind its partition's watermark: its row and where that watermark stood.
-#[derive(Clone, Copy, Debug)]
-pub struct Behind {
-    pub row: u32,
-    pub watermark: EventTime,
-}
 
 /// Stage 1: from rows to open panes. Groups are numbered within the shard.
 pub struct Intake {
@@ -63,6 +59,7 @@ pub struct FeedCounts {
 #[derive(Default)]
 struct Buffers {
     sel: Vec<u32>,
+    late: Vec<u32>,
     gids: Vec<u32>,
     panes: Vec<i64>,
     times: Vec<i64>,
@@ -92,22 +89,20 @@ impl Intake {
         }
     }
 
-    /// Records the rows of `batch` that are not too late. `rows` are the rows whose time is acceptable at all,
-    /// ascending; `behind` those of them that came behind the watermark.
+    /// Records the rows of `batch` that came in time for this feed's panes and says which did not.
     pub fn record(
         &mut self,
         plan: &FeedPlan,
         batch: &mut Batch,
-        rows: &[u32],
-        behind: &[Behind],
+        timing: &Timing,
         exemplar_field: Option<usize>,
         refused: &mut RefusalCounts,
-    ) {
+    ) -> &[u32] {
         let b = &mut self.buffers;
-        self.counts.rows += rows.len() as u64;
-        b.sel.clear();
-        select_timely(plan.pane, batch, rows, behind, &mut b.sel);
-        self.counts.late += (rows.len() - b.sel.len()) as u64;
+        b.sel.clone_from(&timing.admitted);
+        timing.split_late(batch, plan.pane, &mut b.sel, &mut b.late);
+        self.counts.rows += timing.admitted.len() as u64;
+        self.counts.late += b.late.len() as u64;
 
         let timely = b.sel.len();
         if let Some(filter) = &mut self.filter {
@@ -115,7 +110,7 @@ impl Intake {
         }
         self.counts.filtered += (timely - b.sel.len()) as u64;
         if b.sel.is_empty() {
-            return;
+            return &self.buffers.late;
         }
 
         b.derived.clear();
@@ -157,6 +152,7 @@ impl Intake {
             }
             self.seen[at] = pane;
         }
+        &self.buffers.late
     }
 
     /// The first pane that is still open, if any.
@@ -197,31 +193,6 @@ impl Intake {
             }
         }
     }
-}
-
-fn select_timely(pane: Millis, batch: &Batch, rows: &[u32], behind: &[Behind], sel: &mut Vec<u32>) {
-    if behind.is_empty() {
-        sel.extend_from_slice(rows);
-        return;
-    }
-    let mut late = behind
-        .iter()
-        .filter(|b| pane_end(batch.time[b.row as usize], pane) <= b.watermark.0)
-        .map(|b| b.row)
-        .peekable();
-    for row in rows {
-        while late.peek().is_some_and(|l| l < row) {
-            late.next();
-        }
-        if late.peek() != Some(row) {
-            sel.push(*row);
-        }
-    }
-}
-
-/// The exclusive end of the pane an event of this time falls into.
-pub fn pane_end(time: i64, pane: Millis) -> i64 {
-    (time.div_euclid(pane.0) + 1).saturating_mul(pane.0)
 }
 
 fn drop_overflowed(sel: &mut Vec<u32>, gids: &mut Vec<u32>) {
@@ -287,9 +258,12 @@ fn gather_values(plan: &FeedPlan, batch: &mut Batch, b: &mut Buffers) {
                 let mask = input.mask.map(|mask| &b.masks[mask]);
                 let joined = &mut b.joined[at];
                 joined.clear();
-                joined.extend(b.sel.iter().enumerate().map(|(i, row)| {
-                    !column.is_null(*row as usize) && mask.is_none_or(|mask| mask[i])
-                }));
+                joined.extend(
+                    b.sel
+                        .iter()
+                        .enumerate()
+                        .map(|(i, row)| !column.is_null(*row as usize) && mask.is_none_or(|mask| mask[i])),
+                );
             }
             InputValue::Number(source) => {
                 gather_numbers(column(batch, &b.derived, source), &b.sel, &mut b.numbers[at]);
@@ -314,7 +288,9 @@ fn gather_numbers(column: &Column, sel: &[u32], out: &mut Vec<f64>) {
             out.extend(sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] }));
         }
         Column::Int { values, nulls } => {
-            out.extend(sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] as f64 }));
+            out.extend(
+                sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] as f64 }),
+            );
         }
         other => out.extend(sel.iter().map(|row| other.number(*row as usize).unwrap_or(f64::NAN))),
     }
@@ -399,11 +375,13 @@ struct RuleBook {
     evaluations: u64,
 }
 
-pub(crate) struct Active {
+pub struct Active {
     pub hold: Hold,
     pub labels: Labels,
     pub last_signal: EventTime,
     pub absent: bool,
+    /// As rendered at the last breach: what a resolved alert goes on saying, as in Prometheus.
+    pub annotations: Vec<(Arc<str>, String)>,
 }
 
 /// What a rule looks like at the moment, for the page and for metrics.
@@ -607,6 +585,7 @@ impl Book {
             labels: judge::labels(rule_plan, &self.index, gid),
             last_signal: EventTime::MIN,
             absent: missing,
+            annotations: Vec::new(),
         });
         active.hold = after;
         active.absent = missing || (was_absent && after != Hold::Clear);
@@ -620,7 +599,7 @@ impl Book {
         if let Some(transition) = transition {
             active.last_signal = end;
             let exemplars = self.exemplars.of(at as u32, gid, plan.first_pane(rule, self.closed), self.closed);
-            signals.push(judge::signal(&mut view, &active.labels, before, after, transition, missing, exemplars));
+            signals.push(judge::signal(&mut view, active, before, after, transition, missing, exemplars));
         }
         if after == Hold::Clear {
             book.active.remove(&gid);
@@ -649,13 +628,13 @@ impl Book {
 
     fn forget(&mut self, plan: &FeedPlan, gid: u32, end: EventTime, signals: &mut Vec<Signal>) {
         for (at, rule_plan) in plan.rules.iter().enumerate() {
-            if let Some(active) = self.rules[at].active.remove(&gid)
+            if let Some(mut active) = self.rules[at].active.remove(&gid)
                 && let (after, Some(transition)) = active.hold.end(ResolvedBecause::Expired)
             {
+                let (before, absent) = (active.hold, active.absent);
                 let mut view =
                     GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since: EventTime::MIN };
-                let signal =
-                    judge::signal(&mut view, &active.labels, active.hold, after, transition, active.absent, Vec::new());
+                let signal = judge::signal(&mut view, &mut active, before, after, transition, absent, Vec::new());
                 signals.push(signal);
             }
             self.rules[at].touched.remove(&gid);

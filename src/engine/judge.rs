@@ -8,13 +8,14 @@
 
 use std::sync::Arc;
 
+use crate::engine::feed::Active;
 use crate::engine::plan::{LetPlan, Query, RulePlan};
 use crate::model::labels::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::model::signal::{Contributor, Evidence, Exemplar, Signal, Transition, UnknownReason};
 use crate::model::time::{EventTime, Millis};
 use crate::rule::condition::{Cmp, Values};
 use crate::rule::hold::Hold;
-use crate::rule::template::TemplateData;
+use crate::rule::template::{Template, TemplateData};
 use crate::stream::group::GroupIndex;
 use crate::window::{self, Windows};
 
@@ -106,9 +107,10 @@ pub fn labels(plan: &RulePlan, index: &GroupIndex, gid: u32) -> Labels {
         evidence: &Evidence::default(),
         at: EventTime::MIN,
     };
-    let own = rule.labels.iter().map(|(name, template)| {
-        (name.clone(), Arc::<str>::from(cut(template.render_or_explain(&data))))
-    });
+    let own = rule
+        .labels
+        .iter()
+        .map(|(name, template)| (name.clone(), Arc::<str>::from(cut(template.render_or_explain(&data)))));
     group.with(own).with([("alertname", rule.meta.name.clone())])
 }
 
@@ -123,7 +125,7 @@ fn cut(mut value: String) -> String {
 /// A signal with everything a person may ask about it.
 pub fn signal(
     view: &mut GroupView<'_>,
-    labels: &Labels,
+    active: &mut Active,
     before: Hold,
     after: Hold,
     transition: Transition,
@@ -137,24 +139,27 @@ pub fn signal(
         Some(condition) if !absent => condition.slots().first().and_then(|slot| evidence.value(&rule.lets[*slot].name)),
         _ => None,
     };
+    let ended = matches!(transition, Transition::Resolved(_));
     let data = TemplateData {
-        labels,
+        labels: &active.labels,
         external_labels: &Labels::default(),
         external_url: "",
         value,
         evidence: &evidence,
         at: view.at,
     };
-    let annotations =
-        rule.annotations.iter().map(|(name, template)| (name.clone(), template.render_or_explain(&data))).collect();
+    if !ended || active.annotations.is_empty() {
+        let render = |(name, template): &(Arc<str>, Arc<Template>)| (name.clone(), template.render_or_explain(&data));
+        active.annotations = rule.annotations.iter().map(render).collect();
+    }
     Signal {
         rule: rule.meta.clone(),
-        labels: labels.clone(),
+        labels: active.labels.clone(),
         transition,
         at: view.at,
         active_since: told.active_since().unwrap_or(view.at),
         fired_at: told.fired_at(),
-        annotations,
+        annotations: active.annotations.clone(),
         value,
         evidence: Arc::new(evidence),
     }
@@ -168,9 +173,11 @@ fn evidence(view: &mut GroupView<'_>, absent: bool, exemplars: Vec<Exemplar>) ->
         match view.item(slot).query {
             Query::TopK => {
                 let top = view.windows.topk(view.gid, view.item(slot).view);
-                contributors.extend(
-                    top.entries.into_iter().map(|(value, count)| Contributor { name: item.name.clone(), value, count }),
-                );
+                contributors.extend(top.entries.into_iter().map(|(value, count)| Contributor {
+                    name: item.name.clone(),
+                    value,
+                    count,
+                }));
             }
             _ => values.push((item.name.clone(), view.read(slot))),
         }

@@ -6,13 +6,12 @@
 
 use std::sync::Arc;
 
-use crate::decode::DecoderError;
 use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
 use crate::engine::merge::SignalMerger;
 use crate::engine::plan::Plan;
-use crate::engine::shard::{DeadLetter, Shard, ShardInput, ShardOutput, ShardStatus};
-use crate::model::batch::RawBatch;
+use crate::engine::shard::{DeadLetter, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
 use crate::engine::transcript::{Block, Transcript};
+use crate::model::batch::RawBatch;
 use crate::model::delivery::Outcome;
 use crate::model::position::SourceId;
 use crate::model::signal::{RuleMeta, Signal, Transition};
@@ -30,7 +29,7 @@ pub struct Local {
 }
 
 impl Local {
-    pub fn new(plan: &Arc<Plan>, shards: usize, desk: DeskConfig, seed: u64) -> Result<Local, DecoderError> {
+    pub fn new(plan: &Arc<Plan>, shards: usize, desk: DeskConfig, seed: u64) -> Result<Local, ShardError> {
         let made = (0..shards).map(|index| Shard::new(index, shards, plan.clone(), seed)).collect::<Result<_, _>>()?;
         Ok(Local {
             shards: made,
@@ -78,6 +77,11 @@ impl Local {
     /// What happened since the last call, in order: how rules moved, and what would have been sent.
     pub fn take_happened(&mut self) -> Vec<Happening> {
         self.timeline.take_happened()
+    }
+
+    /// How far a source's events have come.
+    pub fn reached(&self, source: &SourceId) -> Option<EventTime> {
+        self.shards[self.shard_of(source)].reached(source)
     }
 
     pub fn desk(&self) -> &Desk {

@@ -38,7 +38,8 @@ pub(super) struct Links {
 
 /// Runs until the source and all peers have closed their ends (`R4`).
 pub(super) fn run(mut shard: Shard, links: Links) {
-    let mut thread = Thread { unsent: links.to_peers.iter().map(|_| VecDeque::new()).collect(), links, out: Vec::new() };
+    let mut thread =
+        Thread { unsent: links.to_peers.iter().map(|_| VecDeque::new()).collect(), links, out: Vec::new() };
     let pulse = tick(PULSE);
     let (no_events, no_peers) = (never(), never());
     let mut source_open = true;
@@ -67,6 +68,9 @@ pub(super) fn run(mut shard: Shard, links: Links) {
             Wake::Inputs(inputs) => inputs.into_iter().for_each(|input| thread.handle(&mut shard, input)),
             Wake::Pulse => {
                 if !thread.links.until_end {
+                    for reading in thread.links.status.readings(thread.links.index) {
+                        thread.handle(&mut shard, reading);
+                    }
                     thread.handle(&mut shard, ShardInput::Wall(clock::now()));
                 }
                 thread.publish(&shard);
@@ -91,7 +95,10 @@ fn inputs(event: SourceEvent, until_end: bool) -> Vec<ShardInput> {
         SourceEvent::EndOfPartition(ends) if until_end => {
             ends.into_iter().map(|end| ShardInput::Ended(end.source)).collect()
         }
-        SourceEvent::EndOfPartition(ends) => ends.into_iter().map(|end| ShardInput::AtEnd(end.source)).collect(),
+        SourceEvent::EndOfPartition(ends) => {
+            let now = clock::now();
+            ends.into_iter().map(|end| ShardInput::Reading { source: end.source, now, lag: Some(0) }).collect()
+        }
     }
 }
 

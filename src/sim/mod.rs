@@ -6,3 +6,4 @@
 pub mod load;
 pub mod scenario;
 pub mod script;
+pub mod traffic;

@@ -184,6 +184,21 @@ fn what_was_told_already_is_not_told_again() {
     );
 }
 
+/// A reminder is told whatever changed, so only the sequence says that it was told before.
+#[test]
+fn a_reminder_is_told_once() {
+    check(
+        samples::repeated(),
+        thread_of(&samples::repeated()),
+        &[ok("100.1")],
+        &expect![[r#"
+        chat.update C1 ts=100.1: 🔴 *[FIRING:1]* CheckoutSlow · service=checkout, endpoint=/pay, team=payments / checkout answers in 1.24s at the 99th percentile
+           <- {"ok":true,"channel":"C1","ts":"100.1"}
+        delivered, remembers C1 100.1 3 all e74e2ddc2e97864e
+    "#]],
+    );
+}
+
 #[test]
 fn a_deleted_message_is_posted_anew() {
     check(

@@ -22,8 +22,12 @@ struct Rig {
 }
 
 impl Rig {
-    /// All stand-ins, reached with short time limits.
+    /// All stand-ins, reached with the usual time limits.
     async fn new() -> Rig {
+        Rig::with(|_| {}).await
+    }
+
+    async fn with(change: impl Fn(&mut Integration)) -> Rig {
         let standins = Standins::start(silent()).await.expect("stand-ins");
         let mut receivers = standins.receivers();
         let webhook = SlackTarget::Webhook { url: SecretRef::given(standins.slack.webhook_url()) };
@@ -32,7 +36,7 @@ impl Rig {
             integrations: vec![Integration::new(Kind::Slack(SlackConfig::new(webhook)))],
         });
         for integration in receivers.iter_mut().flat_map(|receiver| &mut receiver.integrations) {
-            hurry(integration);
+            change(integration);
         }
         let senders = Senders::new(&receivers, |_| None).unwrap_or_else(|errors| panic!("{errors:?}"));
         Rig { standins, senders }
@@ -57,12 +61,12 @@ impl Rig {
 }
 
 fn hurry(integration: &mut Integration) {
-    let fast = HttpOptions { timeout: Millis(300), connect_timeout: Millis(300), ..HttpOptions::default() };
+    let fast = HttpOptions { timeout: Millis(1_000), ..HttpOptions::default() };
     match &mut integration.kind {
         Kind::Slack(config) => config.http = fast,
         Kind::PagerDuty(config) => config.http = fast,
         Kind::Webhook(config) => config.http = fast,
-        Kind::Email(config) => config.timeout = Millis(300),
+        Kind::Email(config) => config.timeout = Millis(1_000),
         Kind::Console(_) => {}
     }
 }
@@ -118,20 +122,20 @@ async fn throttling_is_passed_on_with_the_time_that_was_asked_for() {
 
 #[tokio::test]
 async fn a_receiver_that_hangs_costs_its_own_time_only() {
-    let rig = Rig::new().await;
-    for receiver in ALL {
+    let rig = Rig::with(hurry).await;
+    let receivers = ["slack", "email", "pagerduty", "webhook"];
+    for receiver in receivers {
         rig.script(receiver).push(Misbehaviour::Hang);
     }
     let started = Instant::now();
-    let receivers = ["slack", "email", "pagerduty", "webhook"];
     let hanging = receivers.map(|receiver| rig.send(receiver, samples::firing()));
     let outcomes = futures::future::join_all(hanging).await;
     for (receiver, outcome) in receivers.iter().zip(outcomes) {
         assert!(matches!(&outcome, Outcome::Retry { .. }), "{receiver}: {outcome:?}");
-        assert!(reason(&outcome).contains("300ms"), "{receiver}: {outcome:?}");
+        assert!(reason(&outcome).contains("within 1s"), "{receiver}: {outcome:?}");
     }
-    // Four limits of 300 ms one after another would take longer.
-    assert!(started.elapsed() < Duration::from_millis(1_100), "{:?}", started.elapsed());
+    // Four limits of a second one after another would take four.
+    assert!(started.elapsed() < Duration::from_millis(3_500), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -181,13 +185,22 @@ async fn what_was_taken_without_an_answer_is_a_repeat_the_second_time() {
 async fn a_receiver_that_is_not_there_is_tried_again() {
     let rig = Rig::new().await;
     let Rig { standins, senders } = rig;
+    let ports = [standins.smtp.port(), port(&standins.pagerduty.url()), port(&standins.webhook.url())];
     drop(standins);
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    for port in ports {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
     for receiver in ["email", "pagerduty", "webhook"] {
         let outcome = senders.send(receiver, samples::delivery(samples::firing(), 1, None), NOW).await;
         assert!(matches!(&outcome, Outcome::Retry { .. }), "{receiver}: {outcome:?}");
         assert!(reason(&outcome).starts_with("not reached"), "{receiver}: {outcome:?}");
     }
+}
+
+fn port(url: &str) -> u16 {
+    url.split([':', '/']).find_map(|part| part.parse().ok()).expect("an address with a port")
 }
 
 /// One message for the life of the group, on the wire.
@@ -238,7 +251,7 @@ async fn messages_to_one_channel_keep_slacks_pace_and_others_do_not_wait() {
     };
     let (channel, webhook) = tokio::join!(to_channel, to_webhook);
     assert!(channel >= Duration::from_millis(1_000), "{channel:?}");
-    assert!(webhook < Duration::from_millis(900), "{webhook:?}");
+    assert!(webhook < channel, "{webhook:?} {channel:?}");
 }
 
 #[tokio::test]
@@ -247,13 +260,10 @@ async fn a_queue_at_one_channel_is_sent_away_rather_than_kept() {
     let senders = Senders::new(&standins.receivers(), |_| None).unwrap_or_else(|errors| panic!("{errors:?}"));
     let send = || senders.send("slack", samples::delivery(samples::firing(), 1, None), NOW);
     // Turns come a second apart: the first goes at once, five wait, and a wait of more than five seconds is too long.
-    let all = (0..9).map(|_| tokio::time::timeout(Duration::from_millis(500), send()));
-    let outcomes = futures::future::join_all(all).await;
-    let waiting = outcomes.iter().filter(|outcome| outcome.is_err()).count();
-    let back: Vec<&Outcome> = outcomes.iter().flatten().collect();
-    assert!(matches!(back[0], Outcome::Delivered { .. }), "{back:?}");
-    assert_eq!((waiting, back.len()), (5, 4), "{back:?}");
-    for outcome in &back[1..] {
+    let outcomes = futures::future::join_all((0..9).map(|_| send())).await;
+    let (gone, back) = outcomes.split_at(6);
+    assert!(gone.iter().all(|outcome| matches!(outcome, Outcome::Delivered { .. })), "{gone:?}");
+    for outcome in back {
         assert!(matches!(outcome, Outcome::Retry { after: Some(_), throttled: true, .. }), "{outcome:?}");
         assert_eq!(reason(outcome), "the channel's messages are queueing");
     }
@@ -262,10 +272,11 @@ async fn a_queue_at_one_channel_is_sent_away_rather_than_kept() {
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let rig = Rig::new().await;
-    rig.script("webhook").push(Misbehaviour::refuse(307, "elsewhere"));
+    rig.script("webhook").push(Misbehaviour::refuse(307, rig.standins.webhook.url()));
     let outcome = rig.send("webhook", samples::firing()).await;
     let expect = "HTTP 307: redirects are not followed; configure the final address";
     assert_eq!(outcome, Outcome::Rejected { reason: expect.to_owned() });
+    assert!(rig.standins.webhook.messages().is_empty());
 }
 
 #[tokio::test]

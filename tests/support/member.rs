@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, TryRecvError};
 use foghorn::edge::kafka::{ConsumerConfig, ConsumerHandle, KafkaSettings, SourceEvent, StreamTopics, start};
 use foghorn::model::{Position, SourceId};
 
@@ -17,7 +17,9 @@ pub struct Member {
 pub struct Shard {
     pub channel: Receiver<SourceEvent>,
     pub seen: BTreeMap<SourceId, Seen>,
-    pub batches: usize,
+    /// Records by stream.
+    pub by_stream: BTreeMap<usize, usize>,
+    closed: bool,
 }
 
 /// What a shard saw of one partition.
@@ -29,12 +31,23 @@ pub struct Seen {
     pub streams: Vec<usize>,
     /// Ours now.
     pub assigned: bool,
-    /// What happened, in order: `assigned`, `100..200` for records, `end@200`, `revoked`, `lost`.
-    pub story: Vec<String>,
+    /// `assigned`, `100..200` for records, `end@200`, `revoked`, `lost`; a run of records is told when it ends.
+    told: Vec<String>,
     run: Option<(i64, i64)>,
 }
 
 impl Seen {
+    /// What happened, the open run of records included.
+    pub fn story(&self) -> Vec<String> {
+        let open = self.run.map(|(from, to)| format!("{from}..{to}"));
+        self.told.iter().cloned().chain(open).collect()
+    }
+
+    /// The last thing told is the end of the partition.
+    pub fn is_at_end(&self) -> bool {
+        self.run.is_none() && self.told.last().is_some_and(|last| last.starts_with("end@"))
+    }
+
     /// The offset after the last record.
     pub fn next(&self) -> Option<i64> {
         self.records.last().map(|(offset, _)| offset + 1)
@@ -46,10 +59,10 @@ impl Seen {
 
     fn note(&mut self, what: String) {
         if let Some((from, to)) = self.run.take() {
-            self.story.push(format!("{from}..{to}"));
+            self.told.push(format!("{from}..{to}"));
         }
         if !what.is_empty() {
-            self.story.push(what);
+            self.told.push(what);
         }
     }
 
@@ -67,10 +80,17 @@ impl Seen {
 impl Shard {
     /// Takes one event, if there is one. Checks what holds for every event.
     pub fn take(&mut self) -> bool {
-        let Ok(event) = self.channel.try_recv() else { return false };
+        let event = match self.channel.try_recv() {
+            Ok(event) => event,
+            Err(TryRecvError::Empty) => return false,
+            Err(TryRecvError::Disconnected) => {
+                self.closed = true;
+                return false;
+            }
+        };
         match event {
             SourceEvent::Records { stream, batch } => {
-                self.batches += 1;
+                *self.by_stream.entry(stream).or_default() += batch.records.len();
                 for record in &batch.records {
                     let position = batch.position(record);
                     let seen = self.seen.get_mut(&position.source).expect("records come after their assignment");
@@ -103,13 +123,18 @@ impl Shard {
                     let seen = self.seen.get_mut(&end.source).expect("ends come after their assignment");
                     assert!(seen.assigned, "the end {end} came outside of an assignment");
                     let told = format!("end@{}", end.offset);
-                    if seen.run.is_some() || seen.story.last() != Some(&told) {
+                    if seen.run.is_some() || seen.told.last() != Some(&told) {
                         seen.note(told);
                     }
                 }
             }
         }
         true
+    }
+
+    /// Whether the consumer has closed the channel, and everything in it was taken.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     fn leave(&mut self, list: Vec<SourceId>, how: &str) {
@@ -133,7 +158,7 @@ impl Member {
     pub fn start(config: ConsumerConfig, shards: usize, room: usize) -> Member {
         let (senders, channels): (Vec<_>, Vec<_>) = (0..shards).map(|_| crossbeam_channel::bounded(room)).unzip();
         let handle = start(config, senders).expect("a valid configuration");
-        let shard = |channel| Shard { channel, seen: BTreeMap::new(), batches: 0 };
+        let shard = |channel| Shard { channel, seen: BTreeMap::new(), by_stream: BTreeMap::new(), closed: false };
         Member { handle, shards: channels.into_iter().map(shard).collect() }
     }
 
@@ -145,7 +170,7 @@ impl Member {
     /// Takes what comes until `condition` holds.
     pub fn take_until(&mut self, what: &str, mut condition: impl FnMut(&Member) -> bool) {
         let mut looked = 0;
-        wait_until(&format!("{what}"), || {
+        wait_until(what, || {
             self.take();
             looked += 1;
             if looked % 2_000 == 0 {
@@ -157,6 +182,14 @@ impl Member {
 
     pub fn seen(&self) -> BTreeMap<SourceId, Seen> {
         self.shards.iter().flat_map(|shard| shard.seen.clone()).collect()
+    }
+
+    pub fn by_stream(&self) -> BTreeMap<usize, usize> {
+        let mut all = BTreeMap::new();
+        for (stream, count) in self.shards.iter().flat_map(|shard| &shard.by_stream) {
+            *all.entry(*stream).or_default() += count;
+        }
+        all
     }
 
     pub fn of(&self, topic: &str, partition: i32) -> Seen {

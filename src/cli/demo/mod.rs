@@ -7,7 +7,6 @@ mod shop;
 mod sinks;
 mod tell;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +16,11 @@ use super::load::World;
 use super::run::{seed, stop_signal, topics};
 use super::{CommandError, GlobalArgs, LogFormatArg};
 use crate::api::Api;
-use crate::config::load::load_rules_from_text;
 use crate::edge::kafka::producer::{Outgoing, Producer, ProducerOptions};
 use crate::edge::kafka::{ConsumerConfig, EmbeddedCluster, KafkaSettings};
 use crate::edge::{clock, observe};
 use crate::engine::desk::Desk;
-use crate::model::time::WallTime;
+use crate::model::time::{Millis, WallTime};
 use crate::runtime::{self, Parts, Status};
 use shop::{STORY, Shop, TOPICS};
 use sinks::Sinks;
@@ -31,7 +29,7 @@ use tell::Teller;
 /// The rules the demo runs: the shipped pack, compiled in so that the binary needs no files.
 const RULES: &str = include_str!("../../../rules/shop/shop.yaml");
 
-/// How far into the past the story begins: the first windows are full when one starts to watch.
+/// How often the shop's records are handed to the producer.
 const PACE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, clap::Args)]
@@ -124,7 +122,7 @@ fn produce(settings: &KafkaSettings, started: WallTime, seed: u64, over: &Atomic
     let mut shop = Shop::new(seed, started);
     while !over.load(Ordering::Relaxed) {
         let now = clock::now();
-        let begins = started + crate::model::Millis(STORY.0 * (chapter + 1));
+        let begins = started + Millis(STORY.0 * (chapter + 1));
         if now >= begins {
             chapter += 1;
             shop = Shop::new(seed.wrapping_add(chapter as u64), begins);

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::alert::route::{GroupBy, Route, RouteTree};
+use crate::alert::route::{Route, RouteTree};
 use crate::cli::CommandError;
 use crate::config::checked::desk_config;
-use crate::config::defaults::routes_by_severity;
+use crate::config::shipped_routes as shipped;
 use crate::edge::secrets;
 use crate::edge::senders::Senders;
 use crate::edge::standins::Standins;
@@ -19,7 +19,6 @@ pub struct Sinks {
     receivers: Vec<Receiver>,
     routes: RouteTree,
     external_url: String,
-    quiet_console: bool,
     _standins: Option<Standins>,
 }
 
@@ -29,27 +28,21 @@ impl Sinks {
             true => Some(Standins::start(Arc::new(|line| show(&line))).await?),
             false => None,
         };
-        let (mut receivers, root) = match &standins {
-            Some(standins) => (standins.receivers(), routes_by_severity(&["slack", "email", "pagerduty"])),
-            None => (Vec::new(), Route::to("console")),
-        };
+        let mut receivers = standins.as_ref().map_or_else(Vec::new, Standins::receivers);
         receivers.retain(|receiver| &*receiver.name != "webhook");
         let colour = if colours { Colour::Always } else { Colour::Never };
         let console = Integration::new(Kind::Console(ConsoleConfig { colour }));
         receivers.push(Receiver { name: "console".into(), integrations: vec![console] });
-        // The story is short, so groups do not wait as long as they do in earnest.
+        // The shipped routing by severity; only, the story is short, so groups do not wait as long as in earnest.
         let root = Route {
-            receiver: root.receiver.or_else(|| Some("console".into())),
-            group_by: Some(GroupBy::from_names(["alertname"]).expect("one name")),
             group_wait: Some(Millis::from_secs(1)),
             group_interval: Some(Millis::from_secs(5)),
-            ..root
+            ..shipped(&receivers)
         };
         Ok(Sinks {
             receivers,
             routes: RouteTree::new(root)?,
             external_url: external_url.to_owned(),
-            quiet_console: true,
             _standins: standins,
         })
     }
@@ -62,11 +55,7 @@ impl Sinks {
         let senders = Senders::new(&self.receivers, secrets::process_environment)
             .map_err(|errors| anyhow::anyhow!("stand-ins cannot be reached: {errors:?}"))?;
         // What goes to the console is told by the teller already, in the story's own words.
-        let quiet = self.quiet_console;
-        Ok(senders.with_console(Arc::new(move |text, _| match quiet {
-            true => Ok(()),
-            false => std::io::stdout().lock().write_all(text.as_bytes()),
-        })))
+        Ok(senders.with_console(Arc::new(|_, _| Ok(()))))
     }
 }
 

@@ -195,7 +195,7 @@ impl Checker<'_> {
 }
 
 /// The shipped tree over the receivers there are. `receivers` is never empty: there is always the console.
-fn shipped(receivers: &[Receiver]) -> Route {
+pub fn shipped(receivers: &[Receiver]) -> Route {
     let there = |name: &str| receivers.iter().any(|receiver| &*receiver.name == name);
     let root = receivers.first().map_or(super::notify::DEFAULT_RECEIVER.into(), |receiver| receiver.name.clone());
     let mut routes = Vec::new();

@@ -36,6 +36,8 @@ pub(in crate::decode) mod skip;
 pub(in crate::decode) mod string;
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
 
 use self::event::EventScanner;

@@ -356,6 +356,19 @@ fn text_that_is_not_utf8() {
     );
 }
 
+/// What stands after a record is not read as if it were part of it.
+#[test]
+fn a_record_ends_where_it_ends() {
+    let whole = r#"{"t":12,"x":[true,null,-1.5e3,"\u00e9"],"http":{"ms":7},"s":"text","i":123}"#;
+    let schema = schema();
+    for cut in 1..whole.len() {
+        let (record, next) = whole.split_at(cut);
+        let alone = decode(&schema, [record]);
+        assert_eq!(alone, format!("#0 malformed at {}\n", alone.rsplit(' ').next().unwrap().trim_end()));
+        assert!(decode(&schema, [record, next]).starts_with(&alone), "{record} | {next}");
+    }
+}
+
 #[test]
 fn a_character_cut_between_two_records_is_in_neither() {
     let text = "{\"t\":1,\"s\":\"é\"}".as_bytes();

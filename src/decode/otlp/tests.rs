@@ -23,7 +23,7 @@ use prost::Message;
 
 use super::builtin_fields;
 use crate::decode::Decoder;
-use crate::decode::testing::{self, decode, field, stream, time_at};
+use crate::decode::testing::{self, Dice, decode, field, stream, time_at};
 use crate::model::schema::{FieldSpec, FieldType, Format, OtlpSignal, StreamSchema, TimeFormat};
 
 /// All built-ins, and attributes of every level and type.
@@ -272,12 +272,16 @@ fn what_is_carried_is_carried_whatever_the_order() {
         format!(r#"{{"resourceSpans":[{{{first}}},{second}]}}"#)
     };
     let usual = record(&format!("{scope},{spans}"), false);
-    check(OtlpSignal::Spans, &usual, expect![[r##"
+    check(
+        OtlpSignal::Spans,
+        &usual,
+        expect![[r##"
         #0 @1 kind="unspecified" end_time=1 status_code="unset" service="shop" scope="lib" origin="o"
         #0 @2 kind="unspecified" end_time=2 status_code="unset" service="shop" scope="lib" origin="o"
         #0 @3 kind="unspecified" end_time=3 status_code="unset" service="shop"
         #0 @4 kind="unspecified" end_time=4 status_code="unset"
-    "##]]);
+    "##]],
+    );
     let schema = schema(OtlpSignal::Spans);
     for scope_spans in [format!("{scope},{spans}"), format!("{spans},{scope}")] {
         for flip in [false, true] {
@@ -477,30 +481,7 @@ fn unknown_protobuf_fields() {
 
 // ---- the oracle ----
 
-/// A seeded source of choices; proptest gives the seed.
-struct Dice(u64);
-
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn pick<'t, T>(&mut self, of: &'t [T]) -> &'t T {
-        &of[self.roll(of.len() as u64) as usize]
-    }
-
-    fn some<T>(&mut self, most: u64, mut make: impl FnMut(&mut Self) -> T) -> Vec<T> {
-        (0..self.roll(most + 1)).map(|_| make(self)).collect()
-    }
-
-    fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        (self.roll(3) > 0).then(|| make(self))
-    }
-
     fn text(&mut self) -> String {
         (*self.pick(&["", "a", "GET /cart", "schön", "tab\t \"quoted\" \\", "a somewhat longer text, over a block"]))
             .into()

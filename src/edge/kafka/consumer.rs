@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
@@ -48,6 +48,9 @@ impl ConsumerConfig {
     }
 }
 
+/// How long leaving the group may take at the end.
+const LEAVING_MAX: Duration = Duration::from_secs(10);
+
 /// Revoked partitions are let go after this at the latest.
 pub const REVOKE_GRACE_MAX: Duration = Duration::from_secs(60);
 
@@ -88,12 +91,27 @@ pub fn start(config: ConsumerConfig, outputs: Vec<Sender<SourceEvent>>) -> Resul
         move || {
             waker.adopt_current();
             Reader::new(&consumer, intake, plan, received, waker, stats).run();
-            // Leaves the group, which may take a moment; the queues are gone by now.
-            drop(consumer);
+            leave(consumer);
         }
     });
     let thread = thread.map_err(KafkaError::Thread)?;
     Ok(ConsumerHandle { commands, waker, stats, problems, thread: Some(thread) })
+}
+
+/// Leaves the group, so that others get its partitions now and not when our session is over. `rdkafka` waits without end
+/// for that, and librdkafka can take as long as nobody answers.
+fn leave(consumer: BaseConsumer<Context>) {
+    if consumer.close_queue().is_ok() {
+        let until = Instant::now() + LEAVING_MAX;
+        while !consumer.closed() && Instant::now() < until {
+            let _ = consumer.poll(Duration::from_millis(50));
+        }
+        if !consumer.closed() {
+            tracing::warn!("Kafka: nobody answers, so the group is left without a word");
+            // The client's threads stay until the process ends, which is what it is about to do.
+            std::mem::forget(consumer);
+        }
+    }
 }
 
 /// A running consumer. Dropping it stops it.
@@ -138,7 +156,7 @@ impl ConsumerHandle {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Commits what it was given (for five seconds at most), leaves the group, ends the thread. What was read and not
+    /// Commits what it was given (for five seconds at most), leaves the group (for ten at most), ends the thread. What was read and not
     /// handed over is not delivered; see [`ConsumerHandle::drain`].
     pub fn stop(mut self) -> Result<(), KafkaError> {
         self.join()

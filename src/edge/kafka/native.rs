@@ -9,6 +9,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
@@ -200,6 +201,29 @@ impl<'m> Message<'m> {
             sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => None,
             error => Some(error.into()),
         }
+    }
+}
+
+/// Commits `offsets`; how it ended is told to the context's `commit_callback`. The call `rdkafka` has for this tells it
+/// to a callback which it does not set.
+pub fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    offsets: &TopicPartitionList,
+    answer: &Queue<'_>,
+) -> Result<(), RDKafkaErrorCode> {
+    // SAFETY: client and queue are alive, the list is copied, and no callback is given.
+    let error = unsafe {
+        sys::rd_kafka_commit_queue(
+            client_of(consumer).as_ptr(),
+            offsets.ptr(),
+            answer.queue.as_ptr(),
+            None,
+            ptr::null_mut(),
+        )
+    };
+    match error {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        error => Err(error.into()),
     }
 }
 

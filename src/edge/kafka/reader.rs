@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, error::RDKafkaErrorCode};
 
 use super::context::{Context, Rebalance, accept, give_up};
-use super::native::{Queue, Waker, cached_watermarks};
+use super::native::{Queue, Waker, cached_watermarks, commit};
 use super::partitions::{Intake, Partition};
 use super::positions::{StartPositions, sources};
 use super::settings::Start;
@@ -322,7 +322,7 @@ impl<'c> Reader<'c> {
                 tracing::error!(%error, %source, offset, "Kafka: not an offset");
             }
         }
-        match self.consumer.commit(&list, CommitMode::Async) {
+        match commit(self.consumer, &list, &self.control) {
             Ok(()) => self.commits.sent = Some((wanted, now)),
             Err(error) => self.commit_failed(wanted, &error.to_string(), now),
         }
@@ -330,7 +330,8 @@ impl<'c> Reader<'c> {
 
     /// What became of the commit under way.
     fn note_commits(&mut self, now: Instant) {
-        while let Some(ended) = self.consumer.context().commits.lock().pop_front() {
+        let ended = std::mem::take(&mut *self.consumer.context().commits.lock());
+        for ended in ended {
             for position in ended.confirmed {
                 if let Some(partition) = self.intake.find(&position.source) {
                     partition.committed = Some(position.offset);
@@ -380,7 +381,8 @@ impl<'c> Reader<'c> {
             Some(Moving::Starting { list, .. }) => accept(self.consumer, &list),
             Some(Moving::Leaving { list, .. }) => give_up(self.consumer, &list),
         }
-        while let Some(rebalance) = self.consumer.context().rebalances.lock().pop_front() {
+        let unanswered = std::mem::take(&mut *self.consumer.context().rebalances.lock());
+        for rebalance in unanswered {
             match rebalance {
                 Rebalance::Assign(list) => accept(self.consumer, &list),
                 Rebalance::Revoke { list, .. } => give_up(self.consumer, &list),

@@ -54,9 +54,9 @@ impl ProblemKind {
 
     fn of(code: Code, detail: &str) -> ProblemKind {
         match code {
-            // A broker that speaks TLS to a client that does not, or the other way round, is told in the detail only.
             Code::SSL => ProblemKind::Tls,
-            _ if detail.contains("SSL handshake") => ProblemKind::Tls,
+            // A certificate the broker does not like is a connection that breaks; only the text says why.
+            _ if ["SSL handshake", "SSL routines", "SSL alert"].iter().any(|t| detail.contains(t)) => ProblemKind::Tls,
             Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
                 ProblemKind::Authentication
             }
@@ -77,8 +77,9 @@ impl ProblemKind {
     const fn advice(self) -> &'static str {
         match self {
             ProblemKind::Unreachable => {
-                "a broker cannot be reached; check that it runs, the addresses in `brokers`, and that the addresses the \
-                 brokers advertise can be reached from here. Foghorn keeps trying"
+                "a broker cannot be reached; check that it runs, the addresses in `brokers`, that the addresses the brokers \
+                 advertise can be reached from here, and that the port speaks TLS if and only if `tls` is set. Foghorn \
+                 keeps trying"
             }
             ProblemKind::Tls => {
                 "no TLS connection comes about; check that the port speaks TLS, that `ca` holds the authority that \
@@ -143,7 +144,9 @@ impl Problems {
         if let Some(problem) = known.get_mut(&key) {
             problem.count += 1;
             problem.last = now;
-            detail.clone_into(&mut problem.detail);
+            if !is_vague(detail) {
+                detail.clone_into(&mut problem.detail);
+            }
             tracing::debug!(kind = kind.name(), detail, "Kafka: again");
             return;
         }
@@ -178,8 +181,16 @@ impl Problems {
         known.retain(|(kind, _), problem| {
             kind.clears_by_reading() || *kind == ProblemKind::Fatal || problem.last.elapsed() < PROBLEM_SHOWN
         });
-        known.values().cloned().collect()
+        // "All brokers are down" comes with every failure to connect, and first. Where more is known it says nothing.
+        let causes = [ProblemKind::Tls, ProblemKind::Authentication];
+        let explained = known.keys().any(|(kind, _)| causes.contains(kind));
+        known.values().filter(|p| !(explained && p.kind == ProblemKind::Unreachable)).cloned().collect()
     }
+}
+
+/// "1/1 brokers are down": follows each error that says more.
+fn is_vague(detail: &str) -> bool {
+    detail.ends_with("brokers are down")
 }
 
 /// A consumer at one moment.
@@ -249,9 +260,11 @@ mod tests {
     #[test]
     fn a_handshake_that_fails_is_a_matter_of_tls_whatever_the_code() {
         let problems = Problems::default();
+        problems.report(Code::AllBrokersDown, "1/1 brokers are down");
         problems.report(Code::BrokerTransportFailure, "sasl_ssl://k:9093/1: SSL handshake failed: certificate expired");
         problems.report(Code::Authentication, "SASL authentication error");
         assert_eq!(kinds(&problems), [("tls", 1), ("authentication", 1)]);
+        assert!(problems.list()[0].detail.contains("certificate expired"));
     }
 
     #[test]

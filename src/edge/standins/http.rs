@@ -108,12 +108,17 @@ async fn answer(
 
 fn respond(status: u16, retry_after: Option<String>, body: String) -> Response<Body> {
     let kind = if body.starts_with('{') { "application/json" } else { "text/plain" };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut named = vec![(header::CONTENT_TYPE, kind.to_owned())];
+    named.extend(retry_after.map(|text| (header::RETRY_AFTER, text)));
+    if (300..400).contains(&status) {
+        named.push((header::LOCATION, body.clone()));
+    }
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    if let Some(value) = retry_after.and_then(|text| header::HeaderValue::from_str(&text).ok()) {
-        response.headers_mut().insert(header::RETRY_AFTER, value);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, text) in named {
+        if let Ok(value) = header::HeaderValue::from_str(&text) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

@@ -31,7 +31,8 @@ pub use webhook::WebhookStandin;
 /// One way to misbehave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misbehaviour {
-    /// Answers with this status (SMTP: with this code to `MAIL FROM`) and takes nothing.
+    /// Answers with this status (SMTP: with this code to `MAIL FROM`) and takes nothing. The body of a redirect is where
+    /// it points.
     Refuse { status: u16, retry_after: Option<String>, body: String },
     /// Reads the request and never answers.
     Hang,

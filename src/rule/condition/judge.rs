@@ -12,7 +12,8 @@ pub trait Values {
     fn value(&mut self, slot: usize) -> Option<f64>;
 
     /// Whether `value CMP threshold`. A window can answer this for a quantile from two counters, without looking for
-    /// the value; it must answer as the value would.
+    /// the value. It must answer as the value would, or not at all: of a window that is still filling, that a count is
+    /// above a limit can be said, that it is below cannot.
     fn compare(&mut self, slot: usize, cmp: Cmp, threshold: f64) -> Option<bool> {
         self.value(slot).filter(|value| value.is_finite()).map(|value| cmp.holds(value, threshold))
     }
@@ -55,7 +56,7 @@ impl Truth {
 /// A number, or why there is none.
 pub(super) type Known = Result<f64, UnknownReason>;
 
-/// Keeps what was asked for, so that a slot is asked once however often the text names it.
+/// Keeps the values asked for, so that each is worked out once however often the text names it.
 pub(super) struct Memo<'v, V: Values> {
     values: &'v mut V,
     asked: SmallVec<[(usize, Option<f64>); 8]>,
@@ -80,9 +81,10 @@ impl<'v, V: Values> Memo<'v, V> {
     }
 
     fn threshold(&mut self, slot: usize, cmp: Cmp, threshold: f64) -> Truth {
+        // Asked even where the value is remembered: it may be known, and yet not say whether the comparison will hold.
         let answer = match self.remembered(slot) {
-            Some(value) => value.map(|value| cmp.holds(value, threshold)),
-            None => self.values.compare(slot, cmp, threshold),
+            Some(None) => None,
+            _ => self.values.compare(slot, cmp, threshold),
         };
         answer.map_or_else(|| Truth::Unknown(self.values.missing(slot)), Truth::of)
     }

@@ -143,11 +143,13 @@ impl Condition {
         for start in (0..rows).step_by(program::ROWS) {
             let count = program::ROWS.min(rows - start);
             let truths = self.program.run(columns, start, count, &mut registers);
-            out.extend(truths.iter().enumerate().map(|(row, truth)| match *truth {
-                program::TRUE => Verdict::Breach,
-                program::UNKNOWN => self.judge(&mut Row { columns, row: start + row }),
-                _ => Verdict::Normal,
-            }));
+            let first = out.len();
+            out.extend(truths.iter().map(|truth| program::VERDICTS[usize::from(*truth)]));
+            for (row, truth) in truths.iter().enumerate() {
+                if *truth == program::UNKNOWN {
+                    out[first + row] = self.judge(&mut Row { columns, row: start + row });
+                }
+            }
         }
     }
 

@@ -6,13 +6,17 @@
 //! (`condition/columns`) has the numbers.
 
 use super::typed::{Bool, Cmp, Num, One, Two};
+use crate::model::signal::{UnknownReason, Verdict};
 
 /// Rows worked on at a time: a register is 2 KiB, so a condition's registers stay in the first-level cache.
 pub(super) const ROWS: usize = 256;
 
 const FALSE: u8 = 0;
 pub(super) const UNKNOWN: u8 = 1;
-pub(super) const TRUE: u8 = 2;
+const TRUE: u8 = 2;
+
+/// What each byte of truth says; of an unknown one the reason is still to be found.
+pub(super) const VERDICTS: [Verdict; 3] = [Verdict::Normal, Verdict::Unknown(UnknownReason::NoData), Verdict::Breach];
 
 /// Where a step finds a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,7 +27,8 @@ enum Operand {
     Register(usize),
 }
 
-/// One loop. Registers are numbered like a stack; numbers and truths have a stack each.
+/// One loop. Registers are numbered like a stack; numbers and truths have a stack each. A step that makes a number
+/// never reads the register it writes.
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
     One {
@@ -85,9 +90,9 @@ pub(super) struct Program {
     truths: usize,
 }
 
-/// The registers of one run.
+/// The registers of one run. A step takes its target out while it writes, so that it can read the others.
 pub(super) struct Registers {
-    numbers: Vec<[f64; ROWS]>,
+    numbers: Vec<Vec<f64>>,
     truths: Vec<[u8; ROWS]>,
 }
 
@@ -99,7 +104,7 @@ impl Program {
     }
 
     pub fn registers(&self) -> Registers {
-        Registers { numbers: vec![[0.0; ROWS]; self.numbers], truths: vec![[FALSE; ROWS]; self.truths] }
+        Registers { numbers: vec![vec![0.0; ROWS]; self.numbers], truths: vec![[FALSE; ROWS]; self.truths] }
     }
 
     /// Emits what leaves `node` in truth register `to`, using number registers from `number` up.
@@ -152,17 +157,17 @@ impl Program {
             Num::Const(value) => return (Operand::Const(*value), to),
             Num::Slot(slot) => return (Operand::Column(*slot), to),
             Num::One(op, x) => {
-                let (x, _) = self.number(x, to, truth);
+                let (x, _) = self.number(x, to + 1, truth);
                 Step::One { op: *op, x, to }
             }
             Num::Two(op, x, y) => {
-                let (x, next) = self.number(x, to, truth);
+                let (x, next) = self.number(x, to + 1, truth);
                 let (y, _) = self.number(y, next, truth);
                 Step::Two { op: *op, x, y, to }
             }
             Num::If(test, x, y) => {
                 // The test's truth is used up before the comparison that reads this number writes its own.
-                let (x, next) = self.number(x, to, truth);
+                let (x, next) = self.number(x, to + 1, truth);
                 let (y, next) = self.number(y, next, truth);
                 self.truth(test, truth, next);
                 Step::Pick { test: truth, x, y, to }
@@ -179,19 +184,18 @@ impl Program {
         for step in &self.steps {
             match *step {
                 Step::One { op, x, to } => {
-                    let mut out = [0.0; ROWS];
-                    let x = lane(x, columns, start, rows, numbers);
-                    one(op, x, &mut out[..rows]);
-                    numbers[to][..rows].copy_from_slice(&out[..rows]);
+                    let mut out = std::mem::take(&mut numbers[to]);
+                    one(op, lane(x, columns, start, rows, numbers), &mut out[..rows]);
+                    numbers[to] = out;
                 }
                 Step::Two { op, x, y, to } => {
-                    let mut out = [0.0; ROWS];
+                    let mut out = std::mem::take(&mut numbers[to]);
                     let (x, y) = (lane(x, columns, start, rows, numbers), lane(y, columns, start, rows, numbers));
                     two(op, x, y, &mut out[..rows]);
-                    numbers[to][..rows].copy_from_slice(&out[..rows]);
+                    numbers[to] = out;
                 }
                 Step::Pick { test, x, y, to } => {
-                    let mut out = [0.0; ROWS];
+                    let mut out = std::mem::take(&mut numbers[to]);
                     let (x, y) = (lane(x, columns, start, rows, numbers), lane(y, columns, start, rows, numbers));
                     for (row, out) in out[..rows].iter_mut().enumerate() {
                         *out = match truths[test][row] {
@@ -200,7 +204,7 @@ impl Program {
                             _ => f64::NAN,
                         };
                     }
-                    numbers[to][..rows].copy_from_slice(&out[..rows]);
+                    numbers[to] = out;
                 }
                 Step::Constant { value, to } => truths[to][..rows].fill(if value { TRUE } else { FALSE }),
                 Step::Compare { cmp, x, y, to } => {
@@ -246,13 +250,7 @@ impl Lane<'_> {
     }
 }
 
-fn lane<'a>(
-    operand: Operand,
-    columns: &[&'a [f64]],
-    start: usize,
-    rows: usize,
-    numbers: &'a [[f64; ROWS]],
-) -> Lane<'a> {
+fn lane<'a>(operand: Operand, columns: &[&'a [f64]], start: usize, rows: usize, numbers: &'a [Vec<f64>]) -> Lane<'a> {
     match operand {
         Operand::Const(value) => Lane::Same(value),
         Operand::Column(slot) => Lane::Rows(&columns[slot][start..start + rows]),

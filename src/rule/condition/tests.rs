@@ -5,6 +5,7 @@ use std::fmt::Write;
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::model::signal::UnknownReason;
 
 const NAMES: [&str; 4] = ["p99", "total", "errors", "before"];
 
@@ -223,9 +224,35 @@ fn quantiles_are_asked_last_and_only_as_thresholds() {
 }
 
 #[test]
-fn a_slot_is_asked_once() {
+fn a_value_is_asked_for_once() {
     let condition = Condition::compile("p99 > 2 * before && p99 < 3 * before * 1000 && p99 > 1", &NAMES).unwrap();
     let mut window = Window::default();
     assert_eq!(condition.judge(&mut window), Verdict::Breach);
-    assert_eq!((window.thresholds, window.values), (vec![], vec![0, 3]));
+    assert_eq!((window.thresholds, window.values), (vec![0], vec![0, 3]));
+}
+
+/// A window that is still filling: it has counts, but cannot say that one stays below a limit.
+struct Filling;
+
+impl Values for Filling {
+    fn value(&mut self, _: usize) -> Option<f64> {
+        Some(3.0)
+    }
+
+    fn compare(&mut self, _: usize, cmp: Cmp, threshold: f64) -> Option<bool> {
+        Some(cmp.holds(3.0, threshold)).filter(|holds| *holds == matches!(cmp, Cmp::Gt | Cmp::Ge))
+    }
+
+    fn missing(&self, _: usize) -> UnknownReason {
+        UnknownReason::Warming
+    }
+}
+
+#[test]
+fn a_window_that_is_filling_says_too_many_but_not_too_few() {
+    let judge = |text: &str| Condition::compile(text, &NAMES).unwrap().judge(&mut Filling);
+    assert_eq!(judge("total > 2"), Verdict::Breach);
+    assert_eq!(judge("total < 5"), Verdict::Unknown(UnknownReason::Warming));
+    assert_eq!(judge("errors / total == 1 && total < 5"), Verdict::Unknown(UnknownReason::Warming));
+    assert_eq!(judge("total > 2 || total < 5"), Verdict::Breach);
 }

@@ -1,0 +1,256 @@
+//! Members that share partitions, and brokers that go away, while records keep coming.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use foghorn::edge::kafka::{ConsumerConfig, KafkaSettings, Outgoing, Producer, StreamTopics};
+use foghorn::model::SourceId;
+use rstest::rstest;
+use support::apache::{Apache, wait_until_down};
+use support::cluster::{Cluster, Kind, payload, quick_settings, unique};
+use support::member::{Member, Seen, Shard};
+use support::wait::{PATIENCE, wait_until};
+
+const PARTITIONS: i32 = 6;
+
+/// Writes to all partitions in turn until told to end.
+struct Load {
+    ending: Arc<AtomicBool>,
+    written: Arc<AtomicI64>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Load {
+    fn start(producer: Producer, topic: &str) -> Load {
+        let (ending, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(0)));
+        let thread = std::thread::spawn({
+            let (ending, written, topic) = (ending.clone(), written.clone(), topic.to_owned());
+            move || {
+                let mut n = 0;
+                while !ending.load(Ordering::Relaxed) {
+                    for partition in 0..PARTITIONS {
+                        let text = payload(partition, n);
+                        let record = Outgoing {
+                            topic: &topic,
+                            partition: Some(partition),
+                            payload: text.as_bytes(),
+                            ..Outgoing::default()
+                        };
+                        producer.send_patiently(record).expect("a record any broker takes");
+                    }
+                    n += 1;
+                    written.store(n, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                assert!(producer.flush(PATIENCE), "{:?}", producer.counts());
+                assert_eq!(producer.counts().failed, 0);
+            }
+        });
+        Load { ending, written, thread }
+    }
+
+    fn written(&self) -> i64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Ends, waits for the last confirmation, and says how many records each partition got.
+    fn end(self) -> i64 {
+        self.ending.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the load ends well");
+        self.written.load(Ordering::Relaxed)
+    }
+}
+
+/// The runs of offsets one assignment after the other.
+fn runs(seen: &Seen) -> Vec<Vec<Range<i64>>> {
+    let mut assignments: Vec<Vec<Range<i64>>> = Vec::new();
+    for step in seen.story() {
+        if step == "assigned" {
+            assignments.push(Vec::new());
+        } else if let Some((from, to)) = step.split_once("..") {
+            let run = from.parse().unwrap()..to.parse().unwrap();
+            assignments.last_mut().expect("records come after an assignment").push(run);
+        }
+    }
+    assignments
+}
+
+/// Everything written was seen, and each assignment saw its part without gap or repeat: what was seen twice was seen by
+/// different assignments. Returns how many records were seen more than once.
+fn check(members: &[&Vec<Shard>], topic: &str, count: i64) -> usize {
+    let mut repeats = 0;
+    for partition in 0..PARTITIONS {
+        let mut times: BTreeMap<i64, usize> = BTreeMap::new();
+        for member in members {
+            let source = SourceId::new(topic, partition);
+            let Some(seen) = member.iter().find_map(|shard| shard.seen.get(&source)) else { continue };
+            for run in runs(seen) {
+                assert!(
+                    run.windows(2).all(|pair| pair[0].end == pair[1].start),
+                    "{topic}/{partition}: {:?}",
+                    seen.story()
+                );
+            }
+            for (offset, text) in &seen.records {
+                assert_eq!(*text, payload(partition, *offset));
+                *times.entry(*offset).or_default() += 1;
+            }
+        }
+        let missing: Vec<i64> = (0..count).filter(|offset| !times.contains_key(offset)).collect();
+        assert!(missing.is_empty(), "{topic}/{partition} lost {missing:?}");
+        repeats += times.values().filter(|times| **times > 1).count();
+    }
+    repeats
+}
+
+fn protocol(mut settings: KafkaSettings, name: &str) -> KafkaSettings {
+    let set = |settings: &mut KafkaSettings, name: &str, value: &str| {
+        settings.properties.insert(name.to_owned(), value.to_owned());
+    };
+    match name {
+        "cooperative" => {}
+        "eager" => set(&mut settings, "partition.assignment.strategy", "range"),
+        "broker" => {
+            set(&mut settings, "group.protocol", "consumer");
+            settings.properties.remove("session.timeout.ms");
+            settings.properties.remove("heartbeat.interval.ms");
+        }
+        other => unreachable!("{other}"),
+    }
+    settings
+}
+
+/// Two members: the second comes and goes while records are written. With every protocol Kafka has for it.
+#[rstest]
+#[case::embedded_cooperative(Kind::Embedded, "cooperative")]
+#[case::embedded_eager(Kind::Embedded, "eager")]
+#[case::apache_cooperative(Kind::Apache, "cooperative")]
+#[case::apache_eager(Kind::Apache, "eager")]
+#[case::apache_broker(Kind::Apache, "broker")]
+fn two_members_share_partitions_and_lose_nothing_when_one_comes_and_goes(#[case] kind: Kind, #[case] name: &str) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let (topic, group) = (unique("orders"), unique("group"));
+    cluster.create_topic(&topic, PARTITIONS);
+    let settings = protocol(cluster.settings(&group), name);
+    let load = Load::start(cluster.producer(), &topic);
+
+    let mut first = Member::join(settings.clone(), &[&topic], 2);
+    first.take_until("the first records", |first| first.seen().values().filter(|s| !s.records.is_empty()).count() == 6);
+    let mut second = Member::join(settings, &[&topic], 2);
+    let mut committed = Instant::now();
+    let mut both = |what: &str, first: &mut Member, second: &mut Member, done: &dyn Fn(&Member, &Member) -> bool| {
+        wait_until(what, || {
+            for member in [&mut *first, &mut *second] {
+                member.take();
+            }
+            if committed.elapsed() > Duration::from_millis(100) {
+                committed = Instant::now();
+                first.handle.commit(first.positions());
+                second.handle.commit(second.positions());
+            }
+            done(first, second)
+        });
+    };
+    let shared = |first: &Member, second: &Member| first.assigned().len() == 3 && second.assigned().len() == 3;
+    both("three partitions each", &mut first, &mut second, &shared);
+    let mark = load.written() + 100;
+    let beyond = |member: &Member| {
+        member.seen().values().filter(|seen| seen.assigned).all(|seen| seen.next().is_some_and(|next| next > mark))
+    };
+    both("records of both", &mut first, &mut second, &|a, b| beyond(a) && beyond(b));
+
+    // It leaves without a word about what it read last: the first reads that again.
+    second.handle.stop().unwrap();
+    let second = second.shards;
+    first.take_until("all partitions again", |first| first.assigned().len() == 6);
+    let count = load.end();
+    first.take_until("everything", |first| first.seen().values().all(|seen| seen.next() == Some(count)));
+    check(&[&first.shards, &second], &topic, count);
+    assert!(first.handle.stats().rebalances >= 2);
+}
+
+/// With a grace, revoked partitions wait until their shard has committed what it took: the next owner repeats nothing.
+#[rstest]
+#[case::embedded(Kind::Embedded)]
+#[case::apache(Kind::Apache)]
+fn a_handover_with_grace_repeats_nothing(#[case] kind: Kind) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let (topic, group) = (unique("orders"), unique("group"));
+    cluster.create_topic(&topic, PARTITIONS);
+    let load = Load::start(cluster.producer(), &topic);
+    let member = || {
+        let streams = vec![StreamTopics { stream: "s".into(), topics: vec![topic.clone()] }];
+        let mut config = ConsumerConfig::new(cluster.settings(&group), streams);
+        config.revoke_grace = Duration::from_secs(20);
+        Member::start(config, 2, 4)
+    };
+    let mut first = member();
+    first.take_until("the first records", |first| first.seen().values().filter(|s| !s.records.is_empty()).count() == 6);
+    let mut second = member();
+    let mut released: Vec<SourceId> = Vec::new();
+    wait_until("three partitions each", || {
+        second.take();
+        first.take();
+        for (source, seen) in first.seen() {
+            if !seen.assigned && !released.contains(&source) {
+                let next = seen.next().expect("it was read");
+                first.handle.commit(vec![foghorn::model::Position { source: source.clone(), offset: next }]);
+                first.handle.release(vec![source.clone()]);
+                released.push(source);
+            }
+        }
+        first.assigned().len() == 3 && second.assigned().len() == 3
+    });
+    assert_eq!(released.len(), 3);
+    let count = load.end();
+    let done =
+        |member: &Member| member.seen().values().filter(|seen| seen.assigned).all(|seen| seen.next() == Some(count));
+    wait_until("everything", || {
+        first.take();
+        second.take();
+        done(&first) && done(&second)
+    });
+    assert_eq!(check(&[&first.shards, &second.shards], &topic, count), 0, "records were read twice");
+}
+
+/// The broker is killed, and later asked to end, while records are written; each time it comes back with its data.
+#[test]
+fn a_broker_that_restarts_under_load_costs_nothing() {
+    let Some(broker) = Apache::own() else { return };
+    let topic = unique("orders");
+    broker.create_topic(&topic, PARTITIONS);
+    let settings = quick_settings(&broker.bootstrap(), &unique("group"));
+    let producer = Producer::new(&settings, &foghorn::edge::kafka::ProducerOptions::safe()).unwrap();
+    let load = Load::start(producer, &topic);
+    let mut member = Member::join(settings, &[&topic], 2);
+    member.take_until("the first records", |member| {
+        member.seen().values().filter(|s| !s.records.is_empty()).count() == 6
+    });
+    for cut in [true, false] {
+        if cut {
+            broker.kill()
+        } else {
+            broker.stop()
+        }
+        wait_until_down(&broker.bootstrap());
+        wait_until("the problem", || {
+            member.take();
+            !member.handle.stats().problems.is_empty()
+        });
+        broker.restart();
+        let mark = load.written();
+        member.take_until("new records of all partitions", |member| {
+            member.seen().values().all(|seen| seen.next().is_some_and(|next| next > mark))
+        });
+        member.handle.commit(member.positions());
+    }
+    let count = load.end();
+    member.take_until("everything", |member| member.seen().values().all(|seen| seen.next() == Some(count)));
+    check(&[&member.shards], &topic, count);
+    assert_eq!(member.handle.stats().problems, []);
+}
