@@ -77,7 +77,7 @@ pub fn load_config(path: &Path) -> Result<Loaded, LoadError> {
     };
     let home = if raw.kafka.is_missing() { Home::Pack } else { Home::Cluster };
     let mut streams = Streams::default();
-    streams.add(raw.streams.get(), folder, home, &mut log);
+    streams.add(raw.streams.get(), folder, home, true, &mut log);
     let inputs = listed_rules(&raw, folder, &mut log);
     let limits = raw.limits.get().map_or(Limits::default().groups_per_rule, |limits| {
         limits.groups_per_rule.or(Limits::default().groups_per_rule)
@@ -118,7 +118,7 @@ pub fn load_rules(paths: &[PathBuf], config: Option<&Path>) -> Result<Loaded, Lo
         let file = log.add_file(display(path), text);
         if let Some(raw) = yaml::parse(file, &mut log).and_then(|node| RawConfig::read(&node, &mut log)) {
             // Topics are the configuration's own business; it is not what is being checked.
-            streams.add(raw.streams.get(), path.parent().unwrap_or(Path::new("")), Home::Pack, &mut log);
+            streams.add(raw.streams.get(), path.parent().unwrap_or(Path::new("")), Home::Pack, true, &mut log);
             limits = raw.limits.get().map_or(limits, |raw| raw.groups_per_rule.or(limits));
         }
     }
@@ -251,7 +251,7 @@ fn check_files(inputs: Vec<Input>, streams: &mut Streams, limit: u32, log: &mut 
         let Some(rules) = syntax::parse(file, log) else { continue };
         if let Some(node) = rules.streams.get() {
             let raw = Entries::<RawStream>::read(node, log);
-            streams.add(raw.as_ref(), &folder, Home::Pack, log);
+            streams.add(raw.as_ref(), &folder, Home::Pack, false, log);
         }
         parsed.push((rules, key));
     }
@@ -277,9 +277,9 @@ struct Known {
 }
 
 impl Streams {
-    fn add(&mut self, raw: Option<&Entries<RawStream>>, folder: &Path, home: Home, log: &mut Diagnostics) {
+    /// `first` for those of the configuration.
+    fn add(&mut self, raw: Option<&Entries<RawStream>>, folder: &Path, home: Home, first: bool, log: &mut Diagnostics) {
         let Some(raw) = raw else { return };
-        let first = self.known.is_empty() && self.broken.is_empty();
         let usable = Checker::new(folder, log).streams(raw, home);
         let is_usable = |name: &str| usable.iter().any(|(at, _)| at.value == name);
         let named = raw.list.iter().map(|(at, _)| at).chain(&raw.unusable);

@@ -10,6 +10,8 @@
 mod aggregate;
 mod groups;
 mod templates;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

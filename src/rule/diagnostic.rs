@@ -39,15 +39,22 @@ pub struct Place {
 pub struct SourceFile {
     pub name: Arc<str>,
     pub text: Arc<str>,
+    /// Where each line begins.
+    lines: Vec<u32>,
 }
 
 impl SourceFile {
+    fn new(name: Arc<str>, text: Arc<str>) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(breaks.map(|(at, _)| at as u32 + 1)).collect();
+        SourceFile { name, text, lines }
+    }
+
     /// 1-based line and column (in characters) of a byte.
     pub fn line_column(&self, byte: u32) -> (u32, u32) {
-        let before = &self.text[..byte as usize];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-        (line as u32, before[line_start..].chars().count() as u32 + 1)
+        let line = self.lines.partition_point(|start| *start <= byte);
+        let start = self.lines[line - 1];
+        (line as u32, self.text[start as usize..byte as usize].chars().count() as u32 + 1)
     }
 }
 
@@ -165,7 +172,7 @@ impl Diagnostics {
 
     /// Makes a file known, so that places can refer to it.
     pub fn add_file(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
-        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        self.files.push(SourceFile::new(name.into(), text.into()));
         FileId(self.files.len() as u32 - 1)
     }
 

@@ -208,3 +208,110 @@ pub fn shipped(receivers: &[Receiver]) -> Route {
     }
     Route { group_by: Some(GroupBy::Labels(vec![defaults::GROUP_BY.into()])), routes, ..Route::to(root) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::model::Labels;
+    use crate::rule::diagnostic::Diagnostics;
+    use crate::rule::yaml::read::Read;
+
+    /// Who is told of alerts of each severity, and of what else `labels` says.
+    fn check(text: &str, labels: &[(&str, &str)], expect: Expect) {
+        let mut log = Diagnostics::new();
+        let file = log.add_file("foghorn.yaml", text);
+        let node = crate::rule::yaml::parse(file, &mut log).expect("valid YAML");
+        let raw = RawConfig::read(&node, &mut log).expect("a map");
+        let config = Checker::new(Path::new(""), &mut log).config(&raw, Vec::new());
+        assert!(!log.has_errors(), "{}", log.render(false));
+        let config = config.expect("sound");
+        config.desk();
+        let mut out = String::new();
+        for severity in ["critical", "warning", "info", "other"] {
+            let alert = Labels::from_pairs(labels.iter().copied()).with([("severity", severity)]);
+            let told = config.routes.matching(&alert).into_iter().map(|id| config.routes.node(id));
+            let told: Vec<String> = told.map(|node| format!("{} {}", node.receiver, node.key)).collect();
+            out += &format!("{severity}: {}\n", told.join(", "));
+        }
+        expect.assert_eq(&out);
+    }
+
+    fn receivers(names: &[&str]) -> String {
+        let one = |name: &&str| format!("  - {{ name: {name}, console_configs: [{{}}] }}\n");
+        format!("receivers:\n{}", names.iter().map(one).collect::<String>())
+    }
+
+    #[test]
+    fn without_a_route_severity_decides_among_the_receivers_there_are() {
+        check(
+            &receivers(&["slack", "email", "pagerduty"]),
+            &[],
+            expect![[r#"
+            critical: slack {}/{severity="critical"}, pagerduty {}/{severity="critical"}#2, email {}/{severity="critical"}#3
+            warning: slack {}/{severity="warning"}, email {}/{severity="warning"}#2
+            info: slack {}/{severity="info"}
+            other: slack {}
+        "#]],
+        );
+        check(
+            &receivers(&["team", "email"]),
+            &[],
+            expect![[r#"
+            critical: email {}/{severity="critical"}
+            warning: email {}/{severity="warning"}
+            info: team {}
+            other: team {}
+        "#]],
+        );
+        check(
+            "log: { level: info }",
+            &[],
+            expect![[r#"
+            critical: console {}
+            warning: console {}
+            info: console {}
+            other: console {}
+        "#]],
+        );
+    }
+
+    #[test]
+    fn several_receivers_of_a_route_are_each_told_once() {
+        let text = receivers(&["a", "b", "c"])
+            + r#"
+route:
+  receiver: a
+  routes:
+    - matchers: [severity="critical"]
+      receivers: [b, c]
+      routes:
+        - { matchers: [team="db"], receiver: a }
+    - { matchers: ['severity=~"warning|info"'], receiver: c, continue: true }
+    - { matchers: [severity="info"] }
+"#;
+        check(
+            &text,
+            &[],
+            expect![[r#"
+            critical: b {}/{severity="critical"}/{}, c {}/{severity="critical"}/{}#2
+            warning: c {}/{severity=~"warning|info"}
+            info: c {}/{severity=~"warning|info"}, a {}/{severity="info"}
+            other: a {}
+        "#]],
+        );
+        check(
+            &text,
+            &[("team", "db")],
+            expect![[r#"
+            critical: a {}/{severity="critical"}/{team="db"}
+            warning: c {}/{severity=~"warning|info"}
+            info: c {}/{severity=~"warning|info"}, a {}/{severity="info"}
+            other: a {}
+        "#]],
+        );
+    }
+}
