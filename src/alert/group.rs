@@ -476,10 +476,16 @@ impl Group {
         newest
     }
 
-    /// Notification `sequence` was given up. Whether that was the newest, so that what it said is owed now.
+    /// Notification `sequence` was given up. Whether anything is owed for it: not where a newer one carries it on, nor
+    /// where there is nothing left to say.
     pub fn gave_up(&mut self, leg: usize, sequence: u32, retry_at: WallTime, now: WallTime) -> bool {
+        let nothing_left = self.firing.is_empty() && self.legs[leg].known.is_empty();
         let leg = &mut self.legs[leg];
         match leg.state {
+            LegState::Underway { sequence: newest, .. } if newest == sequence && nothing_left => {
+                leg.state = LegState::Quiet;
+                false
+            }
             LegState::Underway { flushed_at, sequence: newest } if newest == sequence => {
                 leg.failing_since.get_or_insert(now);
                 leg.state = LegState::Owed { flushed_at, sequence, retry_at };
