@@ -83,9 +83,9 @@ fn a_shard_that_cannot_keep_up_holds_back_its_own_partitions_only(#[case] kind: 
         (paused == [busy.min(quiet), busy.max(quiet)]).then_some(stats)
     });
     assert!(stats.holds > 0);
-    // Two events in the channel, one batch in the outbox, one open: no more than that was read.
+    // Two events in the channel, and in the outbox no more than one call of librdkafka gives.
     let read = stats.partitions.iter().filter(|p| p.paused).map(|p| p.records).sum::<u64>();
-    assert!(read <= 500, "{read} records were read for a shard that takes nothing");
+    assert!(read <= 1_200, "{read} records were read for a shard that takes nothing");
 
     member.take_until("the rest", |member| member.records() == 60_003);
     let whole = |seen: Seen, count: i64| assert_eq!(seen.offsets(), (0..count).collect::<Vec<i64>>());

@@ -59,7 +59,7 @@ pub fn quick_settings(bootstrap: &str, group: &str) -> KafkaSettings {
     let mut settings = KafkaSettings::new([bootstrap], group);
     settings.start = Start::Earliest;
     let properties = [
-        ("session.timeout.ms", "3000"),
+        ("session.timeout.ms", "6000"),
         ("heartbeat.interval.ms", "300"),
         ("topic.metadata.refresh.interval.ms", "500"),
         ("fetch.wait.max.ms", "20"),

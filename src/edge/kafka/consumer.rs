@@ -31,8 +31,8 @@ pub struct ConsumerConfig {
     /// the group has committed, the first time a partition is assigned; later, another member may have moved on.
     pub resume: Vec<Position>,
     /// How long revoked partitions are kept for their shards to finish with them ([`ConsumerHandle::release`]), while
-    /// nothing more is read of them. Zero lets them go as soon as the shards are told. The group waits for it, so it
-    /// must be shorter than `max.poll.interval.ms`.
+    /// nothing is read, of them or of others: librdkafka pauses all. Zero lets them go as soon as the shards are told.
+    /// The group waits for it, so it must be shorter than `max.poll.interval.ms`.
     pub revoke_grace: Duration,
 }
 

@@ -12,16 +12,19 @@
 //! its partitions when the queue reaches its bound, and goes on when it drains. `rd_kafka_pause` would throw away what
 //! was prefetched (tens of megabytes each time) and fetch it again.
 //!
-//! `rd_kafka_consume_callback_queue` rather than a poll for each message (half the CPU), and rather than the batch
-//! call: that one waits for a full batch or its timeout, and in librdkafka 2.12 moves the position past the end of a
-//! partition when it hands out the end as an "error".
+//! Messages are taken by the batch call (`rd_kafka_consume_batch_queue`), for two thirds of the CPU of a poll for each.
+//! Two things must be known of it (librdkafka 2.12). It moves librdkafka's own position past the end of a partition when
+//! it hands out that end; only pausing uses that position, and librdkafka pauses everything for a cooperative rebalance,
+//! so what stays is told where it is before the rebalance is answered. And its sister that calls back for each message,
+//! which is no slower and has not that fault, takes the whole queue out of sight while it works: fetches then know
+//! no bound, and a consumer that fell behind was seen to grow past a gigabyte.
 //!
 //! - `K1` Records of one partition reach their shard in offset order, without a gap that the log does not have and
 //!   without a repeat, from `Assigned` to `Revoked` or `Lost`. Across assignments they may repeat.
 //! - `K2` `Assigned`, `Revoked`, `Lost` and the end of a partition travel in the same channel as its records, and stand
 //!   where they belong among them.
 //! - `K3` The thread never waits for a shard. What a full channel refuses stays in that shard's outbox, in order, and
-//!   nothing more is read for that shard until it is gone: an outbox holds one batch a stream at most.
+//!   nothing more is read for that shard until it is gone: an outbox holds no more than one call of librdkafka gave.
 //! - `K4` Nothing is committed but what [`ConsumerHandle::commit`] was given, and only for partitions held now.
 
 pub mod consumer;

@@ -1,10 +1,8 @@
 //! The few calls of librdkafka that `rdkafka` does not offer, made safe: queues of our own, messages handed over in
 //! bulk, the cached watermarks. All `unsafe` of the consumer is here.
 
-use std::any::Any;
 use std::ffi::{CStr, CString, c_void};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -39,14 +37,6 @@ pub struct Queue<'c> {
     /// What librdkafka's callback points at while it is set.
     waker: Option<Arc<Waker>>,
     lifetime: PhantomData<&'c ()>,
-}
-
-/// What a consumer of messages says after each.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    More,
-    /// The messages not yet handed over stay in the queue, in order.
-    Stop,
 }
 
 impl<'c> Queue<'c> {
@@ -104,41 +94,41 @@ impl<'c> Queue<'c> {
         self.waker = Some(waker);
     }
 
-    /// Hands what is in the queue to `take`, one message after the other, until it is empty or `take` says stop.
-    /// Never waits. Returns how many ops were served.
+    /// Hands up to `room.len()` messages to `take` and says how many there were. Never waits.
     ///
     /// For queues to which nothing but partitions is forwarded: other ops would be taken for messages.
-    pub fn serve(&self, take: &mut dyn FnMut(Message<'_>) -> Flow) -> usize {
-        struct State<'a> {
-            client: *mut sys::rd_kafka_t,
-            take: &'a mut dyn FnMut(Message<'_>) -> Flow,
-            panic: Option<Box<dyn Any + Send>>,
+    pub fn take(&self, room: &mut Room, take: &mut dyn FnMut(Message<'_>)) -> usize {
+        let Room(slots) = room;
+        // SAFETY: the queue is ours, and the slots are as many as we say.
+        let count =
+            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, slots.as_mut_ptr(), slots.len()) };
+        let messages = Messages(&slots[..usize::try_from(count).unwrap_or(0)]);
+        for message in messages.0 {
+            // SAFETY: librdkafka filled the slot, and the message is valid until it is given back.
+            take(Message(unsafe { &**message }));
         }
-        unsafe extern "C" fn one(message: *mut sys::rd_kafka_message_t, state: *mut c_void) {
-            // SAFETY: `state` is the one below, borrowed by nobody else during the call; `message` is valid until
-            // this returns.
-            let (state, message) = unsafe { (&mut *state.cast::<State<'_>>(), Message(&*message)) };
-            let flow = match state.panic {
-                Some(_) => Flow::Stop,
-                None => catch_unwind(AssertUnwindSafe(|| (state.take)(message))).unwrap_or_else(|panic| {
-                    state.panic = Some(panic);
-                    Flow::Stop
-                }),
-            };
-            if flow == Flow::Stop {
-                // SAFETY: sets a flag of this thread, read when the callback returns.
-                unsafe { sys::rd_kafka_yield(state.client) };
-            }
+        messages.0.len()
+    }
+}
+
+/// Where a queue puts the messages it hands over.
+pub struct Room(Vec<*mut sys::rd_kafka_message_t>);
+
+impl Room {
+    pub fn new(messages: usize) -> Room {
+        Room(vec![ptr::null_mut(); messages])
+    }
+}
+
+/// Messages to be given back, whatever happens meanwhile: a client waits for them when it is destroyed.
+struct Messages<'a>(&'a [*mut sys::rd_kafka_message_t]);
+
+impl Drop for Messages<'_> {
+    fn drop(&mut self) {
+        for message in self.0 {
+            // SAFETY: librdkafka gave it to us, and nobody uses it any more.
+            unsafe { sys::rd_kafka_message_destroy(*message) };
         }
-        let mut state = State { client: self.client.as_ptr(), take, panic: None };
-        // SAFETY: `state` outlives the call, which calls `one` on this thread only. No panic crosses the C frames.
-        let served = unsafe {
-            sys::rd_kafka_consume_callback_queue(self.queue.as_ptr(), 0, Some(one), ptr::from_mut(&mut state).cast())
-        };
-        if let Some(panic) = state.panic {
-            resume_unwind(panic);
-        }
-        usize::try_from(served).unwrap_or(0)
     }
 }
 

@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::events::SourceEvent;
-use super::native::{Flow, Message};
+use super::native::Message;
 use super::outbox::{Handover, Lane, Outbox};
 use super::status::Problems;
 use super::topics::{Subscription, shard_of};
 use crate::model::position::{Position, SourceId};
-
-/// Messages taken from one shard's queue before the others get their turn.
-const MESSAGES_A_TURN: usize = 16_384;
 
 /// One partition that is ours.
 pub struct Partition {
@@ -138,6 +135,12 @@ impl Intake {
         self.tell(told.into_iter().map(|list| (!list.is_empty()).then(|| event(list))));
     }
 
+    /// Partitions that stay ours, with the next offset to be read.
+    pub fn kept(&self) -> impl Iterator<Item = (&SourceId, i64)> {
+        let kept = self.partitions.iter().filter(|partition| !partition.leaving);
+        kept.filter_map(|partition| Some((&partition.source, partition.position?)))
+    }
+
     pub fn remove(&mut self, sources: &[SourceId]) {
         self.partitions.retain(|partition| !sources.contains(&partition.source));
         self.forget_indexes();
@@ -179,13 +182,15 @@ impl Intake {
             if !self.outboxes[shard].is_held() && self.outboxes[shard].is_due(now) {
                 self.flush(shard);
             }
-            all_there &= self.note_handover(shard) != Handover::Gone;
+            all_there &= self.hand_over_to(shard) != Handover::Gone;
         }
         all_there
     }
 
-    fn note_handover(&mut self, shard: usize) -> Handover {
-        let handover = self.outboxes[shard].hand_over();
+    /// Gives one shard's channel what it takes.
+    pub fn hand_over_to(&mut self, shard: usize) -> Handover {
+        let Some(outbox) = self.outboxes.get_mut(shard) else { return Handover::Done };
+        let handover = outbox.hand_over();
         let held = handover == Handover::Held;
         if held && !self.held[shard] {
             self.totals.holds += 1;
@@ -215,25 +220,14 @@ impl Intake {
         self.outboxes.iter().filter(|outbox| !outbox.is_held()).filter_map(|outbox| outbox.due_in(now)).min()
     }
 
-    /// A turn of one shard: hand this to its queue. Stops after a fair share, and when the shard takes no more.
-    pub fn turn<'a>(&'a mut self, problems: &'a Problems) -> impl FnMut(Message<'_>) -> Flow + 'a {
-        let mut left = MESSAGES_A_TURN;
-        move |message| {
-            left -= 1;
-            match self.take(message, problems) {
-                Flow::More if left > 0 => Flow::More,
-                Flow::More | Flow::Stop => Flow::Stop,
-            }
-        }
-    }
-
-    fn take(&mut self, message: Message<'_>, problems: &Problems) -> Flow {
-        let Some(index) = self.index_of(&message) else { return Flow::More };
+    /// A message of one of our partitions. Those of others, and of partitions that leave, are passed over.
+    pub fn take(&mut self, message: Message<'_>, problems: &Problems) {
+        let Some(index) = self.index_of(&message) else { return };
         let partition = &mut self.partitions[index];
         if partition.leaving {
-            return Flow::More;
+            return;
         }
-        let Some(outbox) = self.outboxes.get_mut(partition.shard) else { return Flow::More };
+        let Some(outbox) = self.outboxes.get_mut(partition.shard) else { return };
         match message.error() {
             None => {}
             Some(RDKafkaErrorCode::PartitionEOF) => {
@@ -241,12 +235,12 @@ impl Intake {
                 partition.end = Some(message.offset());
                 partition.at_end = true;
                 outbox.note();
-                return Flow::More;
+                return;
             }
             Some(code) => {
                 let text = message.payload().map(String::from_utf8_lossy).unwrap_or_default();
                 problems.report(code, &format!("{}: {code}: {text}", partition.source));
-                return Flow::More;
+                return;
             }
         }
         let offset = message.offset();
@@ -257,21 +251,12 @@ impl Intake {
         self.totals.records += 1;
         let Some(payload) = message.payload() else {
             self.totals.tombstones += 1;
-            return Flow::More;
+            return;
         };
         self.totals.payload_bytes += payload.len() as u64;
         let timestamp = message.timestamp();
         for lane in &mut partition.lanes {
             outbox.push(lane, &partition.source, offset, timestamp, payload);
-        }
-        if !outbox.is_held() {
-            return Flow::More;
-        }
-        // A batch is full.
-        let shard = partition.shard;
-        match self.note_handover(shard) {
-            Handover::Done => Flow::More,
-            Handover::Held | Handover::Gone => Flow::Stop,
         }
     }
 

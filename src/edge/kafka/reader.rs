@@ -14,7 +14,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, error::RDKafkaErrorCode};
 
 use super::context::{Context, Rebalance, accept, give_up};
-use super::native::{Queue, Waker, cached_watermarks, commit};
+use super::native::{Queue, Room, Waker, cached_watermarks, commit};
 use super::partitions::{Intake, Partition};
 use super::positions::{StartPositions, sources};
 use super::settings::Start;
@@ -41,6 +41,12 @@ const LAST_COMMITS: Duration = Duration::from_secs(5);
 
 /// Events of the consumer queue handled before records get their turn.
 const EVENTS_A_TURN: usize = 64;
+
+/// Messages taken from a shard's queue at once. More gains nothing.
+const MESSAGES_A_CALL: usize = 1_000;
+
+/// Calls for one shard before the others get their turn.
+const CALLS_A_TURN: usize = 16;
 
 pub enum Command {
     Commit(Vec<Position>),
@@ -96,6 +102,7 @@ pub struct Reader<'c> {
     /// Records, by shard.
     queues: Vec<Queue<'c>>,
     intake: Intake,
+    room: Room,
     positions: StartPositions,
     moving: Option<Moving>,
     commits: Commits,
@@ -129,6 +136,7 @@ impl<'c> Reader<'c> {
             control: Queue::of_consumer(consumer).expect("the settings insist on a group"),
             queues: (0..intake.shards()).map(|_| queue()).collect(),
             intake,
+            room: Room::new(MESSAGES_A_CALL),
             positions: StartPositions::new(plan.start, plan.resume),
             moving: None,
             commits: Commits::default(),
@@ -209,8 +217,16 @@ impl<'c> Reader<'c> {
     fn read(&mut self) -> bool {
         let mut served = 0;
         for (shard, queue) in self.queues.iter().enumerate() {
-            if !self.intake.is_held(shard) {
-                served += queue.serve(&mut self.intake.turn(&self.problems));
+            for _ in 0..CALLS_A_TURN {
+                if self.intake.is_held(shard) {
+                    break;
+                }
+                let count = queue.take(&mut self.room, &mut |message| self.intake.take(message, &self.problems));
+                self.intake.hand_over_to(shard);
+                served += count;
+                if count < MESSAGES_A_CALL {
+                    break;
+                }
             }
         }
         if served > 0 {
@@ -290,7 +306,26 @@ impl<'c> Reader<'c> {
         for source in sources(&list) {
             self.queues[self.intake.shard_of(&source)].adopt(&source.topic, source.partition);
         }
+        self.hold_kept();
         accept(self.consumer, &list);
+    }
+
+    /// Tells librdkafka where we are in the partitions that stay. It has paused them for the rebalance and would go on at
+    /// its own position, which the batch call moves one too far when it hands out the end of a partition: the next
+    /// record would be missed (`K1`). To be called before the answer, while they are still paused.
+    fn hold_kept(&self) {
+        let mut list = TopicPartitionList::new();
+        for (source, offset) in self.intake.kept() {
+            if let Err(error) = list.add_partition_offset(&source.topic, source.partition, Offset::Offset(offset)) {
+                tracing::error!(%error, %source, offset, "Kafka: not an offset");
+            }
+        }
+        if list.count() == 0 {
+            return;
+        }
+        if let Err(error) = self.consumer.seek_partitions(list, Duration::ZERO) {
+            tracing::error!(%error, "Kafka: the kept partitions could not be held where they are");
+        }
     }
 
     /// Whether revoked partitions may go: their shards are done and their commits are through, or time is up.
@@ -300,6 +335,7 @@ impl<'c> Reader<'c> {
     }
 
     fn let_go(&mut self, list: &TopicPartitionList) {
+        self.hold_kept();
         give_up(self.consumer, list);
         self.intake.remove(&sources(list));
     }
