@@ -105,12 +105,28 @@ mod portable {
 
 #[inline(always)]
 pub(super) fn load16(buf: &[u8], at: usize) -> Block {
-    Block::new(buf[at..].first_chunk().expect("the arena ends in slack (B4)"))
+    Block::new(&load(buf, at))
 }
 
 #[inline(always)]
 pub(super) fn load8(buf: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(*buf[at..].first_chunk().expect("the arena ends in slack (B4)"))
+    u64::from_le_bytes(load(buf, at))
+}
+
+/// `N` bytes from `at`. One comparison with a bound that does not change within a scan; slicing makes two.
+#[inline(always)]
+fn load<const N: usize>(buf: &[u8], at: usize) -> [u8; N] {
+    if at >= buf.len().saturating_sub(N) {
+        beyond(at);
+    }
+    // SAFETY: at + N < buf.len(), and arrays of bytes have no alignment.
+    unsafe { buf.as_ptr().add(at).cast::<[u8; N]>().read() }
+}
+
+#[cold]
+#[inline(never)]
+fn beyond(at: usize) -> ! {
+    panic!("a scan reached byte {at}, past the slack of the arena (B4)");
 }
 
 /// How many of the eight bytes are digits before the first that is not.

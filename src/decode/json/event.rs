@@ -2,8 +2,8 @@
 
 use super::fast;
 use super::paths::{Action, Paths};
-use super::shape::{NodeId, Shape};
-use super::skip::{Skipper, blanks};
+use super::shape::{Place, Shape, Step};
+use super::skip::{self, Skipper, blanks};
 use super::string;
 use crate::decode::fault::Fault;
 use crate::decode::rows::Rows;
@@ -19,7 +19,7 @@ pub(super) struct EventScanner {
     shape: Shape,
     skipper: Skipper,
     /// The objects around the one being read: its context, and where its parent goes on.
-    outer: Vec<(u16, NodeId)>,
+    outer: Vec<(u16, Place)>,
     /// A key with escapes, unescaped.
     key: Vec<u8>,
     pub time: TimeReader,
@@ -35,7 +35,7 @@ pub(super) struct EventScanner {
 /// What the general scan found.
 enum Found {
     Close { after: usize },
-    Key { value: usize, action: Action, next: NodeId },
+    Key { value: usize, action: Action, next: Place },
 }
 
 impl EventScanner {
@@ -81,15 +81,23 @@ impl EventScanner {
             return Err(Fault { reason: Refusal::TooDeep, at });
         }
         let mut context = 0;
-        let mut node = Shape::start(context);
+        let mut place = self.shape.start(context);
         loop {
             // Here `at` is at an opening brace, or just after a value.
-            let (action, next) = match self.shape.follow(node, buf, at) {
-                Some(edge) => {
-                    at += usize::from(edge.len);
-                    (edge.action, edge.next)
+            if buf[at] == b'}' && at < end {
+                at += 1;
+                match self.outer.pop() {
+                    None => return Ok(at),
+                    Some(outer) => (context, place) = outer,
                 }
-                None => match self.general(context, node, buf, at, end)? {
+                continue;
+            }
+            let (action, next) = match self.shape.follow(place, buf, at) {
+                Some(Step { len, action, next }) => {
+                    at += len;
+                    (action, next)
+                }
+                None => match self.general(context, place, buf, at, end)? {
                     Found::Key { value, action, next } => {
                         at = value;
                         (action, next)
@@ -98,13 +106,13 @@ impl EventScanner {
                         None => return Ok(after),
                         Some(outer) => {
                             at = after;
-                            (context, node) = outer;
+                            (context, place) = outer;
                             continue;
                         }
                     },
                 },
             };
-            node = next;
+            place = next;
             if at >= end {
                 return Err(Fault::malformed(end));
             }
@@ -115,9 +123,9 @@ impl EventScanner {
                         return Err(Fault::malformed(end));
                     }
                     if buf[at] == b'{' {
-                        self.enter(at, (context, node))?;
+                        self.enter(at, (context, place))?;
                         context = inner;
-                        node = Shape::start(inner);
+                        place = self.shape.start(inner);
                         continue;
                     }
                     self.no_object(buf, at, end)?
@@ -128,7 +136,7 @@ impl EventScanner {
     }
 
     #[inline]
-    fn enter(&mut self, at: usize, outer: (u16, NodeId)) -> Result<(), Fault> {
+    fn enter(&mut self, at: usize, outer: (u16, Place)) -> Result<(), Fault> {
         self.outer.push(outer);
         match self.outer.len() < self.depth_max {
             true => Ok(()),
@@ -156,9 +164,9 @@ impl EventScanner {
 
     /// Reads to the next key or the closing brace as the grammar says, and learns what stood there.
     #[inline(never)]
-    fn general(&mut self, context: u16, node: NodeId, buf: &[u8], from: usize, end: usize) -> Result<Found, Fault> {
+    fn general(&mut self, context: u16, place: Place, buf: &[u8], from: usize, end: usize) -> Result<Found, Fault> {
         let mut at = blanks(buf, from);
-        let opening = node == Shape::start(context);
+        let opening = Shape::is_start(place, context);
         if opening {
             at = blanks(buf, at + 1);
         }
@@ -192,7 +200,7 @@ impl EventScanner {
             return Err(Fault::malformed(end));
         }
         let action = self.paths.action(context, key);
-        let next = self.shape.learn(node, context, key, &buf[from..value], action);
+        let next = self.shape.learn(place, context, key, &buf[from..value], action);
         Ok(Found::Key { value, action, next })
     }
 
@@ -205,44 +213,49 @@ impl EventScanner {
         end: usize,
         rows: &mut Rows<'_>,
     ) -> Result<usize, Fault> {
+        match self.usual(action, buf, at, end, rows) {
+            Some(after) => Ok(after),
+            None => self.unusual(action, buf, at, end, rows),
+        }
+    }
+
+    /// The short roads, for values as most are. They may read past `end`, into a row that will not be taken: the caller
+    /// finds out at once. Only the time, which a [`TimeReader`] may remember, is read with care.
+    #[inline(always)]
+    fn usual(&mut self, action: Action, buf: &[u8], at: usize, end: usize, rows: &mut Rows<'_>) -> Option<usize> {
         match action {
-            Action::Skip => return self.skip_inner(buf, at, end),
+            Action::Skip => skip::usual(buf, at, end),
             Action::Str(field) => {
-                if buf[at] == b'"' {
-                    let stop = string::plain_end(buf, at + 1, end);
-                    let length = stop - (at + 1);
-                    if stop < end && buf[stop] == b'"' && length <= self.field_bytes_max {
-                        rows.str(usize::from(field), StrSpan::payload(at as u32 + 1, length as u32));
-                        return Ok(stop + 1);
-                    }
+                if buf[at] != b'"' {
+                    return None;
                 }
+                let stop = string::plain_end(buf, at + 1, end);
+                let length = stop - (at + 1);
+                if buf[stop] != b'"' || length > self.field_bytes_max {
+                    return None;
+                }
+                rows.str(usize::from(field), StrSpan::payload(at as u32 + 1, length as u32));
+                Some(stop + 1)
             }
             Action::Int(field) => {
-                if let Some((value, after)) = fast::int(buf, at).filter(|(_, after)| *after < end) {
-                    rows.int(usize::from(field), value);
-                    return Ok(after);
-                }
+                let (value, after) = fast::int(buf, at)?;
+                rows.int(usize::from(field), value);
+                Some(after)
             }
             Action::Float(field) => {
-                if let Some((value, after)) = fast::float(buf, at).filter(|(_, after)| *after < end) {
-                    rows.float(usize::from(field), value);
-                    return Ok(after);
-                }
+                let (value, after) = fast::float(buf, at)?;
+                rows.float(usize::from(field), value);
+                Some(after)
             }
-            Action::Time => {
-                if let Some(after) = self.usual_time(buf, at, end) {
-                    return Ok(after);
-                }
-            }
-            Action::Bool(_) | Action::Shared(_) | Action::Enter(_) => {}
+            Action::Time => self.usual_time(buf, at, end),
+            Action::Bool(_) | Action::Shared(_) | Action::Enter(_) => None,
         }
-        self.unusual(action, buf, at, end, rows)
     }
 
     #[inline(always)]
     fn usual_time(&mut self, buf: &[u8], at: usize, end: usize) -> Option<usize> {
         if self.time.is_epoch() {
-            let (value, after) = fast::int(buf, at).filter(|(_, after)| *after < end)?;
+            let (value, after) = fast::int(buf, at)?;
             self.event_time = Some(self.time.integer(value)?);
             return Some(after);
         }
@@ -257,7 +270,7 @@ impl EventScanner {
         Some(stop + 1)
     }
 
-    /// Everything the short roads of [`EventScanner::value`] leave.
+    /// Everything that [`EventScanner::usual`] leaves.
     #[inline(never)]
     fn unusual(
         &mut self,
@@ -281,6 +294,9 @@ impl EventScanner {
         }
         // Whatever it is, it must be a value; only then its type matters (`J1`).
         let after = self.skip_inner(buf, at, end)?;
+        if action == Action::Skip {
+            return Ok(after);
+        }
         if after >= end {
             return Err(Fault::malformed(end));
         }

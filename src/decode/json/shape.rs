@@ -29,26 +29,48 @@ const LITERAL_MAX: usize = 2 * BLOCK;
 /// Full, and this many keys unknown since: the stream has changed its shape. Forget, and learn anew.
 const UNKNOWN_UNTIL_FORGET: u32 = 100_000;
 
-pub(super) type NodeId = u16;
+type NodeId = u16;
+type EdgeId = u16;
 
+const NO_EDGE: EdgeId = EdgeId::MAX;
+
+/// A place in the graph, and the edge that was the first to leave it: for most events that is the one, and it is tried
+/// without looking the node up.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Edge {
+pub(super) struct Place {
+    node: NodeId,
+    first: EdgeId,
+}
+
+/// What an edge says: the key that comes, and the place after its value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub len: usize,
+    pub action: Action,
+    pub next: Place,
+}
+
+/// One cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Edge {
     literal: [[u8; BLOCK]; 2],
     masks: [u16; 2],
-    pub len: u8,
-    pub next: NodeId,
-    pub action: Action,
+    len: u8,
+    next: Place,
+    action: Action,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    edges: [u16; EDGES_PER_NODE_MAX],
+    edges: [EdgeId; EDGES_PER_NODE_MAX],
     count: u8,
 }
 
 #[derive(Debug)]
 pub(super) struct Shape {
-    contexts: usize,
+    /// By context.
+    starts: Vec<Place>,
     nodes: Vec<Node>,
     edges: Vec<Edge>,
     /// The nodes of known keys: (context, key) → node.
@@ -58,9 +80,10 @@ pub(super) struct Shape {
 
 impl Shape {
     pub fn new(contexts: usize) -> Shape {
+        let contexts = contexts as u16;
         Shape {
-            contexts,
-            nodes: vec![Node::default(); 2 * contexts],
+            starts: (0..contexts).map(|context| Place { node: start_node(context), first: NO_EDGE }).collect(),
+            nodes: vec![Node::default(); 2 * usize::from(contexts)],
             edges: Vec::new(),
             known: HashTable::new(),
             unknown: 0,
@@ -71,60 +94,80 @@ impl Shape {
     #[inline(always)]
     pub fn begin_event(&mut self) {
         if self.unknown > UNKNOWN_UNTIL_FORGET {
-            *self = Shape::new(self.contexts);
+            *self = Shape::new(self.starts.len());
         }
     }
 
     /// At the opening brace of a context.
     #[inline(always)]
-    pub fn start(context: u16) -> NodeId {
-        2 * context
+    pub fn start(&self, context: u16) -> Place {
+        self.starts[usize::from(context)]
     }
 
-    /// After the value of a key that is not known: one node for them all, so that the next key may be known again.
-    fn stray(context: u16) -> NodeId {
-        2 * context + 1
+    pub fn is_start(place: Place, context: u16) -> bool {
+        place.node == start_node(context)
     }
 
     /// The edge whose text stands at `at`.
     #[inline(always)]
-    pub fn follow(&mut self, node: NodeId, buf: &[u8], at: usize) -> Option<&Edge> {
+    pub fn follow(&mut self, place: Place, buf: &[u8], at: usize) -> Option<Step> {
+        let head = load16(buf, at);
+        if let Some(edge) = self.edges.get(usize::from(place.first))
+            && edge.stands(head, buf, at)
+        {
+            return Some(edge.step());
+        }
+        self.follow_others(place.node, buf, at)
+    }
+
+    #[inline(never)]
+    fn follow_others(&mut self, node: NodeId, buf: &[u8], at: usize) -> Option<Step> {
         let node = &mut self.nodes[usize::from(node)];
         let head = load16(buf, at);
         for place in 0..usize::from(node.count) {
-            let id = usize::from(node.edges[place]);
-            let edge = &self.edges[id];
-            if matches(edge, head, buf, at) {
+            let edge = &self.edges[usize::from(node.edges[place])];
+            if edge.stands(head, buf, at) {
                 if place > 1 {
                     // A busy edge climbs over one that was learned earlier and is rare. The first two stay as they are:
                     // two shapes in turn would swap them forever.
                     node.edges.swap(place, place - 1);
                 }
-                return Some(&self.edges[id]);
+                return Some(edge.step());
             }
         }
         None
     }
 
-    /// After the general scan: `literal`, seen at `from`, holds `key` of `context`. Returns the node after its value.
-    pub fn learn(&mut self, from: NodeId, context: u16, key: &[u8], literal: &[u8], action: Action) -> NodeId {
+    /// After the general scan: `literal`, seen at `from`, holds `key` of `context`. Returns the place after its value.
+    pub fn learn(&mut self, from: Place, context: u16, key: &[u8], literal: &[u8], action: Action) -> Place {
         let full = self.edges.len() >= EDGES_MAX;
         if full {
             self.unknown += 1;
         }
-        let room = usize::from(self.nodes[usize::from(from)].count) < EDGES_PER_NODE_MAX;
+        let room = usize::from(self.nodes[usize::from(from.node)].count) < EDGES_PER_NODE_MAX;
         let learnable = !full && room && literal.len() <= LITERAL_MAX;
-        let Some(next) = self.node(context, key, learnable) else {
-            return Shape::stray(context);
-        };
+        let next = self.node(context, key, learnable).unwrap_or(stray_node(context));
+        let next = self.place(next);
         if learnable {
-            let id = self.edges.len() as u16;
+            let id = self.edges.len() as EdgeId;
             self.edges.push(Edge::new(literal, next, action));
-            let node = &mut self.nodes[usize::from(from)];
+            let node = &mut self.nodes[usize::from(from.node)];
             node.edges[usize::from(node.count)] = id;
             node.count += 1;
+            if node.count == 1 {
+                // Whoever leads here may now guess.
+                let places = self.starts.iter_mut().chain(self.edges.iter_mut().map(|edge| &mut edge.next));
+                places.filter(|place| place.node == from.node).for_each(|place| place.first = id);
+                // The edge may lead to the node that it leaves.
+                return self.place(next.node);
+            }
         }
         next
+    }
+
+    fn place(&self, node: NodeId) -> Place {
+        let edges = &self.nodes[usize::from(node)];
+        Place { node, first: if edges.count == 0 { NO_EDGE } else { edges.edges[0] } }
     }
 
     /// The node of a key, made if `make`.
@@ -146,23 +189,37 @@ impl Shape {
 }
 
 impl Edge {
-    fn new(text: &[u8], next: NodeId, action: Action) -> Edge {
+    fn new(text: &[u8], next: Place, action: Action) -> Edge {
         let mut literal = [[0; BLOCK]; 2];
         literal.as_flattened_mut()[..text.len()].copy_from_slice(text);
         let bits = (1u64 << text.len()) - 1;
         Edge { literal, masks: [bits as u16, (bits >> BLOCK) as u16], len: text.len() as u8, next, action }
     }
+
+    #[inline(always)]
+    fn step(&self) -> Step {
+        Step { len: usize::from(self.len), action: self.action, next: self.next }
+    }
+
+    #[inline(always)]
+    fn stands(&self, head: Block, buf: &[u8], at: usize) -> bool {
+        let wanted = u32::from(self.masks[0]);
+        if head.equal(Block::new(&self.literal[0])) & wanted != wanted {
+            return false;
+        }
+        if self.masks[1] == 0 {
+            return true;
+        }
+        let wanted = u32::from(self.masks[1]);
+        load16(buf, at + BLOCK).equal(Block::new(&self.literal[1])) & wanted == wanted
+    }
 }
 
-#[inline(always)]
-fn matches(edge: &Edge, head: Block, buf: &[u8], at: usize) -> bool {
-    let wanted = u32::from(edge.masks[0]);
-    if head.equal(Block::new(&edge.literal[0])) & wanted != wanted {
-        return false;
-    }
-    if edge.masks[1] == 0 {
-        return true;
-    }
-    let wanted = u32::from(edge.masks[1]);
-    load16(buf, at + BLOCK).equal(Block::new(&edge.literal[1])) & wanted == wanted
+fn start_node(context: u16) -> NodeId {
+    2 * context
+}
+
+/// After the value of a key that is not known: one node for them all, so that the next key may be known again.
+fn stray_node(context: u16) -> NodeId {
+    2 * context + 1
 }

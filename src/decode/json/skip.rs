@@ -27,15 +27,11 @@ pub(in crate::decode) struct Skipper {
 
 impl Skipper {
     /// From the first byte of a value, or white space before it, to just after it. `depth` more levels may be opened.
-    #[inline(always)]
+    #[inline]
     pub fn value(&mut self, buf: &[u8], at: usize, end: usize, depth: usize) -> Result<usize, Fault> {
-        match buf[at] {
-            b'"' => {
-                let stop = string::plain_end(buf, at + 1, end);
-                if stop < end && buf[stop] == b'"' { Ok(stop + 1) } else { self.any(buf, at, end, depth) }
-            }
-            b'-' | b'0'..=b'9' => number(buf, at).map_err(Fault::malformed),
-            _ => self.any(buf, at, end, depth),
+        match usual(buf, at, end) {
+            Some(after) => Ok(after),
+            None => self.any(buf, at, end, depth),
         }
     }
 
@@ -88,6 +84,20 @@ impl Skipper {
             return Ok(at);
         }
     }
+}
+
+/// Just after a string without escapes, or a plain integer: what most values are. May be past `end`, when the record
+/// ends within the value.
+#[inline(always)]
+pub(in crate::decode) fn usual(buf: &[u8], at: usize, end: usize) -> Option<usize> {
+    if buf[at] == b'"' {
+        let stop = string::plain_end(buf, at + 1, end);
+        return (buf[stop] == b'"').then_some(stop + 1);
+    }
+    let count = leading_digits(load8(buf, at));
+    let after = at + count;
+    let plain = (1..8).contains(&count) && !matches!(buf[after], b'.' | b'e' | b'E') && (count == 1 || buf[at] != b'0');
+    plain.then_some(after)
 }
 
 /// From the opening quote of a key to the first byte of its value.
