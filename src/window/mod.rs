@@ -25,6 +25,7 @@ mod counts;
 mod distinct;
 mod extremes;
 mod histogram;
+mod log;
 mod moments;
 mod open;
 mod open_log;

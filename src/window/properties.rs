@@ -136,7 +136,7 @@ struct World {
 impl World {
     fn new(digits: u8) -> World {
         let plan = Arc::new(plan(digits));
-        let limits = TierLimits { quiet: 40, log: 160 };
+        let limits = TierLimits { quiet: 40, middle: 120, runs: 15 };
         World {
             sources: (0..SOURCES).map(|_| OpenPanes::new(plan.clone())).collect(),
             held: vec![BTreeMap::new(); SOURCES],

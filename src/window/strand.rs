@@ -68,8 +68,8 @@ pub(super) struct Histogram {
     pub(super) windows: Pages<SampleWindow>,
     /// Its spans within a row of spans.
     pub(super) first_span: usize,
-    /// The span of its longest-reaching window: what is behind it is gone.
-    pub(super) widest_span: usize,
+    /// Which of its spans is that of the window that reaches back furthest: what is before it is gone.
+    pub(super) widest: usize,
 }
 
 /// One group's panes.
@@ -166,7 +166,7 @@ impl Strand {
         let (mut words, mut spans, mut extremes) = (0, 0, 0);
         for (index, acc) in self.accs.iter().enumerate() {
             let mut local = 0;
-            let (first_span, mut widest_span, mut widest_reach) = (spans, spans, 0);
+            let (first_span, mut widest, mut widest_reach) = (spans, 0, 0);
             for (at, frame) in self.frames.iter().enumerate() {
                 let asked = plan.views.iter().any(|view| {
                     view.acc == acc.acc
@@ -191,7 +191,7 @@ impl Strand {
                     }
                     PartKind::Samples => {
                         if frame.panes + frame.offset > widest_reach {
-                            (widest_reach, widest_span) = (frame.panes + frame.offset, spans);
+                            (widest_reach, widest) = (frame.panes + frame.offset, local);
                         }
                         local += 1;
                         spans += 1;
@@ -203,7 +203,7 @@ impl Strand {
             if let AccSpec::Histogram(spec) = &plan.accs[acc.acc] {
                 let geometry = Geometry::new(spec);
                 let shape = SampleShape::new(geometry, local, limits.unwrap_or(TierLimits::of(&geometry)));
-                self.histograms.push(Histogram { shape, windows: Pages::new(1), first_span, widest_span });
+                self.histograms.push(Histogram { shape, windows: Pages::new(1), first_span, widest });
             }
         }
         self.totals = Pages::new(words);
@@ -342,28 +342,28 @@ impl Strand {
             if set.samples > 0 {
                 self.promote_for(gid, histogram, set.samples);
                 let Histogram { shape, windows, first_span, .. } = &mut self.histograms[histogram];
-                let spans = &mut self.spans.row_mut(gid)[*first_span..][..shape.frames];
+                let spans = &self.spans.row(gid)[*first_span..][..shape.frames];
                 windows.row_mut(gid)[0].append(shape, spans, pane, &set);
             }
         }
     }
 
-    /// Makes the group busy where so many more samples would be too many for a log.
+    /// Makes the group busy where so many more samples of one pane make that pay.
     #[inline]
     pub(super) fn promote_for(&mut self, gid: u32, histogram: usize, more: u64) {
         let Histogram { shape, windows, .. } = &self.histograms[histogram];
-        if windows.row(gid)[0].must_promote(shape, more) {
-            self.promote(gid, histogram);
+        if windows.row(gid)[0].may_promote(shape, more) {
+            self.promote(gid, histogram, more);
         }
     }
 
     #[cold]
-    fn promote(&mut self, gid: u32, histogram: usize) {
+    fn promote(&mut self, gid: u32, histogram: usize, more: u64) {
         let mut panes = Vec::new();
         self.walk(gid, |_, pane, counts| panes.push((pane, counts[histogram])));
         let Histogram { shape, windows, first_span, .. } = &mut self.histograms[histogram];
         let spans = &self.spans.row(gid)[*first_span..][..shape.frames];
-        windows.row_mut(gid)[0].promote(shape, spans, panes.into_iter());
+        windows.row_mut(gid)[0].promote(shape, spans, &panes, more);
     }
 
     /// Calls `each` with every entry's offset, pane and numbers of samples (by histogram), oldest first.

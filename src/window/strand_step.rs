@@ -51,7 +51,8 @@ impl Strand {
         self.due = due;
     }
 
-    fn prefetch_rows(&self, gid: u32) {
+    #[inline]
+    pub(super) fn prefetch_rows(&self, gid: u32) {
         self.heads.prefetch(gid);
         self.cursors.prefetch(gid);
         self.totals.prefetch(gid);
@@ -59,7 +60,8 @@ impl Strand {
         self.histograms.iter().for_each(|histogram| histogram.windows.prefetch(gid));
     }
 
-    fn prefetch_heap(&self, gid: u32) {
+    #[inline]
+    pub(super) fn prefetch_heap(&self, gid: u32) {
         let Some(head) = self.heads.get(gid) else { return };
         let ring = head.ring.bytes.as_ptr();
         prefetch(ring.wrapping_add(head.ring.front as usize));
@@ -143,12 +145,12 @@ impl Strand {
                 }
                 FrameOp::Samples { histogram, local, span } => {
                     let count = varint(bytes, &mut at).expect("rings hold whole entries");
-                    let Histogram { shape, windows, .. } = &mut self.histograms[histogram];
+                    let windows = &mut self.histograms[histogram].windows;
                     let samples = &mut windows.row_mut(gid)[0];
                     let span = &mut self.spans.row_mut(gid)[span];
                     match step {
-                        Step::Enter => samples.enter(shape, local, span, pane, count),
-                        Step::Leave => samples.leave(shape, local, span, pane, count),
+                        Step::Enter => samples.enter(local, span, pane, count),
+                        Step::Leave => samples.leave(local, span, pane, count),
                     }
                 }
             }
@@ -167,8 +169,9 @@ impl Strand {
         ring.front = start;
         ring.first_pane = start_pane;
         for histogram in &mut self.histograms {
-            let position = self.spans.row(gid)[histogram.widest_span].start;
-            histogram.windows.row_mut(gid)[0].evict(kept_from, position);
+            let Histogram { shape, windows, first_span, widest } = histogram;
+            let spans = &mut self.spans.row_mut(gid)[*first_span..][..shape.frames];
+            windows.row_mut(gid)[0].evict(kept_from, spans, *widest);
         }
         if ring.is_empty() {
             ring.bytes = Vec::new();
@@ -192,7 +195,7 @@ impl Strand {
                 self.find_cursors(gid);
             }
             let Histogram { shape, windows, first_span, .. } = &mut self.histograms[index];
-            let spans = &mut self.spans.row_mut(gid)[*first_span..][..shape.frames];
+            let spans = &self.spans.row(gid)[*first_span..][..shape.frames];
             let samples = &mut windows.row_mut(gid)[0];
             if demoted {
                 samples.recount(shape, spans);
@@ -260,9 +263,8 @@ impl Strand {
                 FrameOp::Samples { local, .. } if *inside => Some(local),
                 _ => None,
             });
-            let Histogram { shape, windows, first_span, .. } = &mut self.histograms[histogram];
-            let spans = &mut self.spans.row_mut(gid)[*first_span..][..shape.frames];
-            windows.row_mut(gid)[0].insert(shape, spans, before[histogram] as usize, pane, &set, locals);
+            let Histogram { shape, windows, .. } = &mut self.histograms[histogram];
+            windows.row_mut(gid)[0].insert(shape, before[histogram] as usize, pane, &set, locals);
         }
     }
 
@@ -331,7 +333,7 @@ impl Strand {
         let ring = &self.heads.row(gid)[0].ring;
         let end = Cursors { start: ring.end(), end: ring.end(), start_pane: NEVER, end_pane: NEVER };
         let mut found = vec![end; self.frames.len()];
-        let mut sums: Vec<u64> = self.histograms.iter().map(|h| u64::from(h.windows.row(gid)[0].front())).collect();
+        let mut sums = vec![0u64; self.histograms.len()];
         let spans = self.spans.row(gid).len();
         let mut starts: Vec<Option<u64>> = vec![None; spans];
         let mut ends: Vec<Option<u64>> = vec![None; spans];

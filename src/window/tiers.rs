@@ -1,42 +1,46 @@
 //! The samples of one group's closed panes, kept as its traffic deserves.
 //!
-//! | tier | samples kept | panes | what a window counts |
+//! | tier | samples in the window | kept as | totals of a window |
 //! | --- | --- | --- | --- |
-//! | quiet | up to 1,024 | one log of 16-bit bucket indexes in order of pane | nothing: it *is* a slice of the log |
-//! | middle | up to 8,192 (32,768 at 3 digits) | the same log | coarse totals, a power of two of buckets each |
-//! | busy | more | each pane as runs of (gap, count) bytes | coarse totals and one dense counter a bucket |
+//! | quiet | up to 1,024 | a log of 16-bit bucket indexes in order of pane | none: a window *is* a slice of the log |
+//! | middle | up to 4,096 (32,768 at 3 digits) | the log | coarse: a power of two of buckets each |
+//! | dense | more | the log | coarse, and one counter a bucket |
+//! | busy | more, 256 a pane on average | each pane as runs of (gap, count) bytes | coarse, and one counter a bucket |
 //!
-//! In the log a pane is a number of samples, so a window moves by moving two indexes, and eviction moves the front. A
-//! threshold is judged by counting the slice (quiet), or by the coarse totals and, only where the threshold's own coarse
-//! bucket decides, that bucket (middle: the slice again; busy: its dense counters). Totals follow panes: added when a
-//! pane enters a window, subtracted when it leaves, so no query and no step looks at all panes of a window.
+//! In the log a pane is a number of samples, so a window moves by moving two indexes, and eviction moves the front.
+//! Totals follow panes: added when a pane enters a window, subtracted when it leaves, so no step looks at all panes of a
+//! window. A threshold is judged by counting the slice (quiet), or by the coarse totals and, only where the threshold's
+//! own coarse bucket decides, by what is in that bucket. Runs are smaller than a log only where many samples of a pane
+//! share a bucket, and cost more to add and subtract: hence the bound on samples a pane, not on samples.
 //!
 //! Which panes lie in which window is the strand's knowledge; here come only the resulting steps.
 //!
-//! - `Q1` in quiet and middle, `log[span]` are exactly the samples of the panes in that window
-//! - `Q2` in middle and busy, totals equal the sum over the panes in their window
+//! - `Q1` but in the busy tier, `log[span]` are exactly the samples of the panes in that window
+//! - `Q2` from the middle tier on, totals equal the sum over the panes in their window
 //! - `Q3` tiers differ in cost, never in an answer
 
 use std::collections::VecDeque;
 
 use super::codec::{RunWriter, Runs, samples};
-use super::counts::Counts;
+use super::counts::{Counts, Total};
 use super::histogram::{Geometry, QuantileTest, rank};
+use super::log::SampleLog;
 use super::partial::{SampleForm, SampleSet};
-use super::storage::roomy;
 
-/// Where the tiers meet. A group goes up above these and comes down again well below, so that it does not flutter.
+/// Where the tiers meet. A group goes up above these and comes down below half of them, so that it does not flutter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TierLimits {
     /// Samples a quiet group has at most: coarse totals pay beyond.
     pub(super) quiet: usize,
-    /// Samples a log holds at most: one of more would take more memory than dense counters and runs do.
-    pub(super) log: usize,
+    /// Samples a middling group has at most: dense counters pay beyond.
+    pub(super) middle: usize,
+    /// Samples a pane from which runs pay.
+    pub(super) runs: usize,
 }
 
 impl TierLimits {
     pub(super) fn of(geometry: &Geometry) -> TierLimits {
-        TierLimits { quiet: 1024, log: if geometry.digits() < 3 { 8 << 10 } else { 32 << 10 } }
+        TierLimits { quiet: 1024, middle: if geometry.digits() < 3 { 4 << 10 } else { 32 << 10 }, runs: 256 }
     }
 }
 
@@ -75,10 +79,6 @@ impl SampleShape {
     pub(super) fn heap_bytes(&self) -> usize {
         self.scratch.counts.heap_bytes() + self.scratch.sorted.capacity() * 2 + self.scratch.runs.capacity()
     }
-
-    fn coarse_len(&self) -> usize {
-        (self.geometry.buckets() >> self.shift) + 1
-    }
 }
 
 impl Scratch {
@@ -86,13 +86,13 @@ impl Scratch {
     fn runs_of<'a>(&'a mut self, geometry: &Geometry, set: &SampleSet<'a>) -> &'a [u8] {
         match set.form {
             SampleForm::Runs(runs) => runs,
-            SampleForm::Log(log) => self.runs_of_samples(geometry, samples(log)),
+            SampleForm::Log(log) => self.runs_of_samples(geometry, log.len() / 2, samples(log)),
         }
     }
 
-    fn runs_of_samples(&mut self, geometry: &Geometry, samples: impl ExactSizeIterator<Item = u16>) -> &[u8] {
+    fn runs_of_samples(&mut self, geometry: &Geometry, count: usize, samples: impl Iterator<Item = u16>) -> &[u8] {
         self.runs.clear();
-        if samples.len() < 256 {
+        if count < 128 {
             self.sorted.clear();
             self.sorted.extend(samples);
             self.sorted.sort_unstable();
@@ -109,7 +109,7 @@ impl Scratch {
     }
 }
 
-/// Where one window's samples stand in the log.
+/// Where one window's samples stand in the log, counted from the oldest kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LogSpan {
     pub(super) start: u32,
@@ -119,26 +119,16 @@ pub(super) struct LogSpan {
 /// The samples of one group's closed panes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SampleWindow {
-    log: Vec<u16>,
-    /// Samples before this one are gone.
-    front: u32,
+    log: SampleLog,
     upper: Option<Box<Upper>>,
 }
 
-/// What the middle and the busy tier have beside the log.
+/// What all tiers but the quiet one have beside the log, or instead of it.
 #[derive(Clone, Debug)]
 struct Upper {
     /// By window.
     totals: Vec<Total>,
     busy: Option<BusyPanes>,
-}
-
-#[derive(Clone, Debug)]
-struct Total {
-    samples: u64,
-    coarse: Box<[u64]>,
-    /// Only in the busy tier.
-    fine: Option<Counts>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -155,304 +145,227 @@ struct RunPane {
     runs: Box<[u8]>,
 }
 
-impl Total {
-    fn new(shape: &SampleShape, fine: bool) -> Total {
-        let fine = fine.then(|| Counts::new(shape.geometry.buckets()));
-        Total { samples: 0, coarse: vec![0; shape.coarse_len()].into(), fine }
-    }
-
-    fn add_runs(&mut self, shift: u32, samples: u64, runs: &[u8]) {
-        self.samples += samples;
-        Runs::new(runs).for_each(|(bucket, count)| self.coarse[usize::from(bucket >> shift)] += count);
-        if let Some(fine) = &mut self.fine {
-            fine.reserve(self.samples);
-            fine.add_runs(Runs::new(runs));
-        }
-    }
-
-    fn subtract_runs(&mut self, shift: u32, samples: u64, runs: &[u8]) {
-        self.samples -= samples;
-        Runs::new(runs).for_each(|(bucket, count)| self.coarse[usize::from(bucket >> shift)] -= count);
-        if let Some(fine) = &mut self.fine {
-            fine.subtract_runs(Runs::new(runs));
-        }
-    }
-
-    fn add_log(&mut self, shift: u32, log: &[u16]) {
-        self.samples += log.len() as u64;
-        log.iter().for_each(|bucket| self.coarse[usize::from(bucket >> shift)] += 1);
-        if let Some(fine) = &mut self.fine {
-            fine.add_samples(log.iter().copied());
-        }
-    }
-
-    fn subtract_log(&mut self, shift: u32, log: &[u16]) {
-        self.samples -= log.len() as u64;
-        log.iter().for_each(|bucket| self.coarse[usize::from(bucket >> shift)] -= 1);
-    }
-
-    /// The coarse bucket at which `rank` samples are reached, and how many of them lie in it.
-    fn coarse_at(&self, rank: u64) -> (usize, u64) {
-        let mut left = rank;
-        for (coarse, count) in self.coarse.iter().enumerate() {
-            if *count >= left {
-                return (coarse, left);
-            }
-            left -= count;
-        }
-        unreachable!("the rank is at most the number of samples")
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.coarse.len() * 8 + self.fine.as_ref().map_or(0, Counts::heap_bytes)
-    }
-}
-
 impl SampleWindow {
     fn busy_mut(&mut self) -> Option<(&mut Vec<Total>, &mut BusyPanes)> {
         let upper = self.upper.as_deref_mut()?;
         Some((&mut upper.totals, upper.busy.as_mut()?))
     }
 
+    fn busy(&self) -> Option<&BusyPanes> {
+        self.upper.as_ref()?.busy.as_ref()
+    }
+
     pub(super) fn is_busy(&self) -> bool {
-        self.upper.as_ref().is_some_and(|upper| upper.busy.is_some())
+        self.busy().is_some()
     }
 
     /// Samples kept, in windows or not.
     pub(super) fn samples(&self) -> u64 {
-        match &self.upper {
-            Some(upper) if upper.busy.is_some() => upper.busy.as_ref().map_or(0, |busy| busy.samples),
-            _ => (self.log.len() - self.front as usize) as u64,
-        }
+        self.busy().map_or(self.log.len() as u64, |busy| busy.samples)
     }
 
-    /// Where the samples kept begin in the log.
-    pub(super) fn front(&self) -> u32 {
-        self.front
-    }
-
-    /// Whether the log cannot take so many more: [`SampleWindow::promote`] before adding them.
-    #[inline]
-    pub(super) fn must_promote(&self, shape: &SampleShape, more: u64) -> bool {
-        !self.is_busy() && self.samples() + more > shape.limits.log as u64
-    }
-
-    /// Asks for the end of the log.
+    /// Asks for both ends of the log.
     #[inline]
     pub(super) fn prefetch(&self) {
-        super::storage::prefetch(self.log.as_ptr().wrapping_add(self.log.len()));
-        super::storage::prefetch(self.log.as_ptr().wrapping_add(self.front as usize));
+        self.log.prefetch();
+    }
+
+    /// Whether so many samples of one pane may ask for the busy tier: [`SampleWindow::promote`] before adding them.
+    #[inline]
+    pub(super) fn may_promote(&self, shape: &SampleShape, more: u64) -> bool {
+        more >= 2 * shape.limits.runs as u64 && !self.is_busy() && self.samples() + more > shape.limits.middle as u64
     }
 
     /// Takes samples of the newest pane in. No window holds that pane yet.
-    pub(super) fn append(&mut self, shape: &mut SampleShape, spans: &mut [LogSpan], pane: i64, set: &SampleSet) {
-        if let Some((_, busy)) = self.busy_mut() {
+    #[inline]
+    pub(super) fn append(&mut self, shape: &mut SampleShape, spans: &[LogSpan], pane: i64, set: &SampleSet) {
+        if self.upper.is_some()
+            && let Some((_, busy)) = self.busy_mut()
+        {
             let runs = shape.scratch.runs_of(&shape.geometry, set);
             return busy.add(pane, set.samples, runs);
         }
-        self.make_room(spans, set.samples as usize);
         match set.form {
-            SampleForm::Log(log) => self.log.extend(samples(log)),
+            SampleForm::Log(log) => self.log.extend_bytes(log),
             SampleForm::Runs(runs) => self.log.extend(expanded(runs)),
         }
-        if self.upper.is_none() && self.samples() > shape.limits.quiet as u64 {
-            self.count_coarsely(shape, spans);
-        }
+        self.recount(shape, spans);
     }
 
     /// Takes samples in for a pane that windows (`frames`) may hold already. In the log they go behind the first
-    /// `before` samples kept, the end of that pane's; the spans are stale afterwards.
+    /// `before` samples, the end of that pane's; the spans are stale afterwards.
     pub(super) fn insert(
         &mut self,
         shape: &mut SampleShape,
-        spans: &mut [LogSpan],
         before: usize,
         pane: i64,
         set: &SampleSet,
         frames: impl Iterator<Item = usize>,
     ) {
-        let shift = shape.shift;
         if let Some((totals, busy)) = self.busy_mut() {
             let runs = shape.scratch.runs_of(&shape.geometry, set);
-            frames.for_each(|frame| totals[frame].add_runs(shift, set.samples, runs));
+            frames.for_each(|frame| totals[frame].add_runs(set.samples, runs));
             return busy.add(pane, set.samples, runs);
         }
-        self.make_room(spans, set.samples as usize);
-        let position = self.front as usize + before;
-        let runs_or_log: Vec<u16> = match set.form {
+        let more: Vec<u16> = match set.form {
             SampleForm::Log(log) => samples(log).collect(),
             SampleForm::Runs(runs) => expanded(runs).collect(),
         };
         if let Some(upper) = &mut self.upper {
-            frames.for_each(|frame| upper.totals[frame].add_log(shift, &runs_or_log));
+            frames.for_each(|frame| upper.totals[frame].add_log(&more));
         }
-        self.log.splice(position..position, runs_or_log);
+        self.log.insert(before, &more);
     }
 
     /// The next pane, of `count` samples, enters a window.
     #[inline]
-    pub(super) fn enter(&mut self, shape: &SampleShape, frame: usize, span: &mut LogSpan, pane: i64, count: u64) {
-        if self.upper.is_some() && self.enter_upper(shape, frame, span, pane, count) {
-            return;
-        }
-        span.end += count as u32;
-    }
-
-    /// Whether that was all there is to do.
-    fn enter_upper(&mut self, shape: &SampleShape, frame: usize, span: &LogSpan, pane: i64, count: u64) -> bool {
-        if let Some((totals, busy)) = self.busy_mut() {
-            if let Some(pane) = busy.find(pane) {
-                totals[frame].add_runs(shape.shift, pane.samples, &pane.runs);
+    pub(super) fn enter(&mut self, frame: usize, span: &mut LogSpan, pane: i64, count: u64) {
+        let entered = (span.end, span.end + count as u32);
+        match self.upper.as_deref_mut() {
+            Some(Upper { totals, busy: Some(busy) }) => {
+                if let Some(pane) = busy.find(pane) {
+                    totals[frame].add_runs(pane.samples, &pane.runs);
+                }
+                return;
             }
-            return true;
+            Some(Upper { totals, .. }) => {
+                let (a, b) = self.log.parts(entered.0 as usize, entered.1 as usize);
+                totals[frame].add_log(a);
+                totals[frame].add_log(b);
+            }
+            None => {}
         }
-        if let Some(upper) = &mut self.upper {
-            let end = span.end as usize;
-            upper.totals[frame].add_log(shape.shift, &self.log[end..end + count as usize]);
-        }
-        false
+        span.end = entered.1;
     }
 
     /// The first pane of a window, of `count` samples, leaves it.
     #[inline]
-    pub(super) fn leave(&mut self, shape: &SampleShape, frame: usize, span: &mut LogSpan, pane: i64, count: u64) {
-        if self.upper.is_some() && self.leave_upper(shape, frame, span, pane, count) {
-            return;
-        }
-        span.start += count as u32;
-    }
-
-    fn leave_upper(&mut self, shape: &SampleShape, frame: usize, span: &LogSpan, pane: i64, count: u64) -> bool {
-        if let Some((totals, busy)) = self.busy_mut() {
-            if let Some(pane) = busy.find(pane) {
-                totals[frame].subtract_runs(shape.shift, pane.samples, &pane.runs);
+    pub(super) fn leave(&mut self, frame: usize, span: &mut LogSpan, pane: i64, count: u64) {
+        let left = (span.start, span.start + count as u32);
+        match self.upper.as_deref_mut() {
+            Some(Upper { totals, busy: Some(busy) }) => {
+                if let Some(pane) = busy.find(pane) {
+                    totals[frame].subtract_runs(pane.samples, &pane.runs);
+                }
+                return;
             }
-            return true;
+            Some(Upper { totals, .. }) => {
+                let (a, b) = self.log.parts(left.0 as usize, left.1 as usize);
+                totals[frame].subtract_log(a);
+                totals[frame].subtract_log(b);
+            }
+            None => {}
         }
-        if let Some(upper) = &mut self.upper {
-            let start = span.start as usize;
-            upper.totals[frame].subtract_log(shape.shift, &self.log[start..start + count as usize]);
-        }
-        false
+        span.start = left.1;
     }
 
-    /// Forgets the panes before `pane`, the samples before `position`.
+    /// Forgets the panes before `pane`: the samples before the span of the furthest-reaching window.
     #[inline]
-    pub(super) fn evict(&mut self, pane: i64, position: u32) {
-        if let Some((_, busy)) = self.busy_mut() {
+    pub(super) fn evict(&mut self, pane: i64, spans: &mut [LogSpan], widest: usize) {
+        if self.upper.is_some()
+            && let Some((_, busy)) = self.busy_mut()
+        {
             return busy.evict(pane);
         }
-        self.front = position;
+        let gone = spans[widest].start;
+        self.log.drop_front(gone as usize);
+        for span in spans {
+            span.start -= gone;
+            span.end -= gone;
+        }
     }
 
     /// Gives back what the tier no longer needs. Busy groups that calmed down want [`SampleWindow::demote`].
     #[inline]
-    pub(super) fn settle(&mut self, shape: &SampleShape, spans: &mut [LogSpan]) {
-        if self.is_busy() {
-            return;
+    pub(super) fn settle(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
+        if self.upper.is_some() {
+            self.step_down(shape, spans);
         }
-        let kept = self.log.len() - self.front as usize;
-        if kept == 0 {
-            if self.log.capacity() > 0 {
-                *self = SampleWindow::default();
-                spans.fill(LogSpan::default());
-            }
-            return;
+        if self.log.len() == 0 {
+            self.log = SampleLog::default();
         }
-        if self.upper.is_some() && kept < shape.limits.quiet / 2 {
+        self.log.settle();
+    }
+
+    fn step_down(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
+        let kept = self.log.len();
+        let Some(Upper { totals, busy: None }) = self.upper.as_deref() else { return };
+        if kept < shape.limits.quiet / 2 {
             self.upper = None;
-        }
-        if self.log.capacity() > 64 && kept < self.log.capacity() / 8 * 5 {
-            self.compact(spans);
-            self.log.shrink_to(roomy((kept + kept / 16) * 2) / 2);
+        } else if kept < shape.limits.middle / 2 && totals.iter().any(Total::is_fine) {
+            let totals = self.totals_of_log(shape, spans, false);
+            self.upper = Some(Box::new(Upper { totals, busy: None }));
         }
     }
 
+    /// Whether runs no longer pay.
     pub(super) fn should_demote(&self, shape: &SampleShape) -> bool {
-        self.is_busy() && self.samples() <= (shape.limits.log / 4) as u64
+        self.busy().is_some_and(|busy| busy.samples <= (busy.panes.len() * shape.limits.runs / 2) as u64)
     }
 
-    /// Room for `more` samples at the end: what is gone makes room first, then the log grows.
-    fn make_room(&mut self, spans: &mut [LogSpan], more: usize) {
-        if self.log.len() + more <= self.log.capacity() {
-            return;
-        }
-        self.compact(spans);
-        let needed = self.log.len() + more;
-        // Some slack, or a full log would be compacted for every pane.
-        let slack = needed / 16;
-        if needed + slack > self.log.capacity() {
-            let room = roomy((needed + slack) * 2) / 2;
-            self.log.reserve_exact(room - self.log.len());
+    /// Makes the totals that a log of this length asks for, where they are not there yet.
+    #[inline]
+    pub(super) fn recount(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
+        if self.log.len() > shape.limits.quiet {
+            self.recount_many(shape, spans);
         }
     }
 
-    fn compact(&mut self, spans: &mut [LogSpan]) {
-        self.log.drain(..self.front as usize);
-        for span in spans {
-            span.start = span.start.saturating_sub(self.front);
-            span.end = span.end.saturating_sub(self.front);
+    fn recount_many(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
+        let fine = self.log.len() > shape.limits.middle;
+        let enough = self.upper.as_ref().is_some_and(|upper| !fine || upper.totals.iter().all(Total::is_fine));
+        if !enough {
+            let totals = self.totals_of_log(shape, spans, fine);
+            self.upper = Some(Box::new(Upper { totals, busy: None }));
         }
-        self.front = 0;
-    }
-
-    /// Quiet → middle.
-    fn count_coarsely(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
-        let totals = self.totals_of_log(shape, spans, false);
-        self.upper = Some(Box::new(Upper { totals, busy: None }));
     }
 
     fn totals_of_log(&self, shape: &SampleShape, spans: &[LogSpan], fine: bool) -> Vec<Total> {
         let total = |span: &LogSpan| {
-            let mut total = Total::new(shape, fine);
-            total.add_log(shape.shift, &self.log[span.start as usize..span.end as usize]);
+            let mut total = Total::new(shape.geometry.buckets(), shape.shift, fine);
+            let (a, b) = self.parts(*span);
+            total.add_log(a);
+            total.add_log(b);
             total
         };
         spans.iter().map(total).collect()
     }
 
-    /// To the busy tier. `panes` are all panes kept, with their samples.
-    pub(super) fn promote(
-        &mut self,
-        shape: &mut SampleShape,
-        spans: &[LogSpan],
-        panes: impl Iterator<Item = (i64, u64)>,
-    ) {
+    /// To the busy tier, where so many more samples make it pay. `panes` are all panes kept, with their samples.
+    pub(super) fn promote(&mut self, shape: &mut SampleShape, spans: &[LogSpan], panes: &[(i64, u64)], more: u64) {
+        if self.samples() + more < ((panes.len() + 1) * shape.limits.runs) as u64 {
+            return;
+        }
         let totals = self.totals_of_log(shape, spans, true);
         let mut busy = BusyPanes::default();
-        let mut at = self.front as usize;
-        for (pane, count) in panes.filter(|(_, count)| *count > 0) {
-            let log = &self.log[at..at + count as usize];
-            let runs = shape.scratch.runs_of_samples(&shape.geometry, log.iter().copied());
-            busy.add(pane, count, runs);
+        let mut at = 0;
+        for &(pane, count) in panes.iter().filter(|(_, count)| *count > 0) {
+            let (a, b) = self.log.parts(at, at + count as usize);
             at += count as usize;
+            let runs = shape.scratch.runs_of_samples(&shape.geometry, a.len() + b.len(), a.iter().chain(b).copied());
+            busy.add(pane, count, runs);
         }
-        *self = SampleWindow { log: Vec::new(), front: 0, upper: Some(Box::new(Upper { totals, busy: Some(busy) })) };
+        *self = SampleWindow { log: SampleLog::default(), upper: Some(Box::new(Upper { totals, busy: Some(busy) })) };
     }
 
-    /// From the busy tier back to a log; the spans are stale afterwards.
+    /// From the busy tier back to a log; the spans are stale afterwards, and totals want a [`SampleWindow::recount`].
     pub(super) fn demote(&mut self) {
         let Some(busy) = self.upper.take().and_then(|upper| upper.busy) else { return };
-        let kept = busy.samples as usize;
-        let mut log = Vec::with_capacity(roomy((kept + kept / 16) * 2) / 2);
-        busy.panes.iter().for_each(|pane| log.extend(expanded(&pane.runs)));
-        *self = SampleWindow { log, front: 0, upper: None };
-    }
-
-    /// After [`SampleWindow::demote`], with fresh spans: whatever totals the log's length asks for.
-    pub(super) fn recount(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
-        if !self.is_busy() && self.samples() > shape.limits.quiet as u64 {
-            self.count_coarsely(shape, spans);
-        }
+        self.log.reserve(busy.samples as usize);
+        busy.panes.iter().for_each(|pane| self.log.extend(expanded(&pane.runs)));
     }
 
     /// Samples in a window.
     #[inline]
     pub(super) fn count(&self, frame: usize, span: LogSpan) -> u64 {
         match &self.upper {
-            Some(upper) if upper.busy.is_some() => upper.totals[frame].samples,
-            _ => u64::from(span.end - span.start),
+            Some(upper) => upper.totals[frame].samples(),
+            None => u64::from(span.end - span.start),
         }
+    }
+
+    fn parts(&self, span: LogSpan) -> (&[u16], &[u16]) {
+        self.log.parts(span.start as usize, span.end as usize)
     }
 
     /// The bucket of a quantile; `None` where the window is empty.
@@ -462,14 +375,13 @@ impl SampleWindow {
             return None;
         }
         let rank = rank(quantile, count);
-        let log = self.log.get(span.start as usize..span.end as usize).unwrap_or_default();
-        let Some(upper) = &self.upper else { return Some(select(log, rank)) };
+        let Some(upper) = &self.upper else { return Some(select(self.parts(span), rank)) };
         let total = &upper.totals[frame];
-        let (coarse, rank) = total.coarse_at(rank);
+        let (coarse, rank) = total.reach_coarse(rank);
         let start = coarse << shape.shift;
-        match &total.fine {
-            Some(fine) => Some(fine.bucket_at(start, rank)),
-            None => Some(select_within(log, start as u16, shape.shift, rank)),
+        match total.is_fine() {
+            true => Some(total.reach(start, rank)),
+            false => Some(select_within(self.parts(span), start as u16, shape.shift, rank)),
         }
     }
 
@@ -480,31 +392,32 @@ impl SampleWindow {
             return None;
         }
         let cut = test.cut() as usize;
-        let log = self.log.get(span.start as usize..span.end as usize).unwrap_or_default();
-        let Some(upper) = &self.upper else { return Some(test.judge(count, count_in(log, 0, cut))) };
+        let Some(upper) = &self.upper else { return Some(test.judge(count, count_in(self.parts(span), 0, cut))) };
         let total = &upper.totals[frame];
         let coarse = cut >> shape.shift;
-        let surely = total.coarse[..coarse].iter().sum::<u64>();
-        let perhaps = total.coarse.get(coarse).copied().unwrap_or(0);
+        let (surely, perhaps) = total.around(coarse);
         let (least, most) = (test.judge(count, surely), test.judge(count, surely + perhaps));
         if least == most {
             return Some(least);
         }
         let start = coarse << shape.shift;
-        let inside = match &total.fine {
-            Some(fine) => fine.sum(start, cut),
-            None => count_in(log, start, cut),
+        let inside = match total.is_fine() {
+            true => total.between(start, cut),
+            false => count_in(self.parts(span), start, cut),
         };
         Some(test.judge(count, surely + inside))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let upper = self.upper.as_ref().map_or(0, |upper| {
-            let totals: usize = upper.totals.iter().map(Total::heap_bytes).sum();
-            let busy = upper.busy.as_ref().map_or(0, BusyPanes::heap_bytes);
-            size_of::<Upper>() + upper.totals.capacity() * size_of::<Total>() + totals + busy
-        });
-        self.log.capacity() * 2 + upper
+        self.log.heap_bytes() + self.upper.as_ref().map_or(0, |upper| upper.heap_bytes())
+    }
+}
+
+impl Upper {
+    fn heap_bytes(&self) -> usize {
+        let totals: usize = self.totals.iter().map(Total::heap_bytes).sum();
+        let busy = self.busy.as_ref().map_or(0, BusyPanes::heap_bytes);
+        size_of::<Upper>() + self.totals.capacity() * size_of::<Total>() + totals + busy
     }
 }
 
@@ -572,31 +485,34 @@ fn merge_runs(left: &[u8], right: &[u8]) -> Vec<u8> {
 }
 
 /// Samples in buckets `start..end`. Sixteen-bit lanes, so that plain SSE2 counts eight at a time.
-fn count_in(log: &[u16], start: usize, end: usize) -> u64 {
+#[inline]
+fn count_in(log: (&[u16], &[u16]), start: usize, end: usize) -> u64 {
     let Some(width) = (end - start).checked_sub(1) else { return 0 };
     let (start, width) = (start as u16, width.min(usize::from(u16::MAX)) as u16);
     let inside = |chunk: &[u16]| chunk.iter().map(|bucket| u16::from(bucket.wrapping_sub(start) <= width)).sum::<u16>();
-    log.chunks(1 << 14).map(|chunk| u64::from(inside(chunk))).sum()
+    let chunks = log.0.chunks(1 << 14).chain(log.1.chunks(1 << 14));
+    chunks.map(|chunk| u64::from(inside(chunk))).sum()
 }
 
 /// The `rank`-th smallest bucket of the log.
-fn select(log: &[u16], rank: u64) -> u16 {
+fn select((a, b): (&[u16], &[u16]), rank: u64) -> u16 {
     let mut copy = [0u16; 1024];
-    let at = rank as usize - 1;
-    match copy.get_mut(..log.len()) {
+    let (at, count) = (rank as usize - 1, a.len() + b.len());
+    match copy.get_mut(..count) {
         Some(copy) => {
-            copy.copy_from_slice(log);
+            copy[..a.len()].copy_from_slice(a);
+            copy[a.len()..].copy_from_slice(b);
             *copy.select_nth_unstable(at).1
         }
-        None => *log.to_vec().select_nth_unstable(at).1,
+        None => *[a, b].concat().select_nth_unstable(at).1,
     }
 }
 
 /// The `rank`-th smallest bucket of those in one coarse bucket.
-fn select_within(log: &[u16], start: u16, shift: u32, rank: u64) -> u16 {
+fn select_within((a, b): (&[u16], &[u16]), start: u16, shift: u32, rank: u64) -> u16 {
     let mut fine = [0u32; COARSE_WIDTH_MAX];
-    for bucket in log {
-        if bucket >> shift == start >> shift {
+    for part in [a, b] {
+        for bucket in part.iter().filter(|bucket| **bucket >> shift == start >> shift) {
             fine[usize::from(bucket - start)] += 1;
         }
     }

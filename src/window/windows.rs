@@ -103,6 +103,18 @@ impl Windows {
         held
     }
 
+    /// Hints that this group will be merged to, or asked about, some sixteen groups from now.
+    #[inline]
+    pub fn prefetch_rows(&self, gid: u32) {
+        self.strands.iter().for_each(|strand| strand.prefetch_rows(gid));
+    }
+
+    /// The same some eight groups ahead, when [`Windows::prefetch_rows`] has had its time: fetches what rows point at.
+    #[inline]
+    pub fn prefetch_panes(&self, gid: u32) {
+        self.strands.iter().for_each(|strand| strand.prefetch_heap(gid));
+    }
+
     /// Panes up to and including `pane` are complete: they enter windows, old ones leave. Costs what groups change.
     pub fn advance_to(&mut self, pane: i64) {
         self.now = self.now.max(pane);
