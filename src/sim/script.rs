@@ -233,7 +233,10 @@ mod tests {
         check(
             "rules a.yaml # the rules\n\nload s 0s..1m every 10s x2 a=[1,2] b=\"x y\"\nadvance 2m\nexpect\n  1m firing A\n  2m resolved A\n\nadvance 1m\n",
             expect![[r#"
-                3: Load(Load { stream: "s", from: Millis(0), to: Millis(60000), every: Millis(10000), times: 2, fields: [("a", ["1"]), ("b", ["x y"])] })
+                3: Load(Load { stream: "s", from: Millis(0), to: Millis(60000), every: Millis(10000), times: 2, fields: [("a", ["1", "2"]), ("b", ["x y"])] })
+                4: Advance(Millis(120000))
+                5: Expect { lines: ["1m firing A", "2m resolved A"], range: 5..7 }
+                9: Advance(Millis(180000))
             "#]],
         );
     }

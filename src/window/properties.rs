@@ -169,7 +169,14 @@ impl World {
                 let pane = self.now + 1 - back;
                 let sample = |at: usize| {
                     let value = ((around * 8.0).round() + (at * at % 800) as f64) / 8.0;
-                    Sample { gid, pane, time: pane * PANE + at as i64, value, flag: at.is_multiple_of(7), text: Some(1) }
+                    Sample {
+                        gid,
+                        pane,
+                        time: pane * PANE + at as i64,
+                        value,
+                        flag: at.is_multiple_of(7),
+                        text: Some(1),
+                    }
                 };
                 let samples: Vec<Sample> = (0..count).map(sample).collect();
                 samples.chunks(400).for_each(|batch| self.record(source, batch));

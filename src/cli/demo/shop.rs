@@ -258,14 +258,14 @@ mod tests {
 
     #[test]
     fn checkout_suffers_during_the_incident_only() {
-        let start = WallTime(0);
+        let start = WallTime(1_700_000_000_000);
         let mut out = Vec::new();
         Shop::new(1, start).until(start + STORY, &mut out);
         let timeouts = |from: i64, to: i64| {
             let is_timeout = |p: &&Produced| {
                 let text = String::from_utf8_lossy(&p.payload);
                 let at = text.strip_prefix(r#"{"ts":"#).and_then(|t| t.split(',').next()).and_then(|t| t.parse().ok());
-                text.contains("\"status\":504") && at.is_some_and(|at: i64| (from..to).contains(&at))
+                text.contains("\"status\":504") && at.is_some_and(|at: i64| (from..to).contains(&(at - start.0)))
             };
             out.iter().filter(|p| p.topic == "shop.requests").filter(is_timeout).count()
         };

@@ -239,7 +239,7 @@ fn html_is_escaped_once_where_the_template_does_it_too() {
     assert_eq!(html("{{ range $contributors }}{{ .Value | html }},{{ end }}"), "183.62.140.253,10.0.0.&lt;7&gt;,");
     assert_eq!(
         html(r#"{{ if html false }}yes{{ end }}<a href="/?q={{ urlquery "a b" }}">"#),
-        r#"yes<a href="/?q=a+b">"#
+        r#"yes<a href="/?q=a&#43;b">"#
     );
 }
 
