@@ -47,6 +47,8 @@ pub struct Intake {
     swept: i64,
     buffers: Buffers,
     pub counts: FeedCounts,
+    /// The earliest event refused for want of a group since somebody took this.
+    pub first_overflow: Option<i64>,
 }
 
 /// What became of the rows a feed was shown: `rows = filtered + late + overflowed + recorded` (conservation).
@@ -91,6 +93,7 @@ impl Intake {
             swept: i64::MIN,
             buffers: Buffers::default(),
             counts: FeedCounts::default(),
+            first_overflow: None,
         }
     }
 
@@ -129,7 +132,8 @@ impl Intake {
         let keys: Vec<&Column> = plan.keys.iter().map(|key| column(batch, &b.derived, *key)).collect();
         self.index.lookup(batch, &keys, &b.sel, &mut b.gids);
         if b.gids.contains(&GROUP_OVERFLOW) {
-            drop_overflowed(&mut b.sel, &mut b.gids);
+            let first = drop_overflowed(&batch.time, &mut b.sel, &mut b.gids);
+            self.first_overflow = Some(self.first_overflow.map_or(first, |known| known.min(first)));
             let lost = (selected - b.sel.len()) as u64;
             self.counts.overflowed += lost;
             refused.add(Refusal::TooManyGroups, lost);
@@ -206,11 +210,8 @@ fn select_timely(pane: Millis, batch: &Batch, rows: &[u32], behind: &[Behind], s
         sel.extend_from_slice(rows);
         return;
     }
-    let mut late = behind
-        .iter()
-        .filter(|b| pane_end(batch.time[b.row as usize], pane) <= b.watermark.0)
-        .map(|b| b.row)
-        .peekable();
+    let mut late =
+        behind.iter().filter(|b| pane_end(batch.time[b.row as usize], pane) <= b.watermark.0).map(|b| b.row).peekable();
     for row in rows {
         while late.peek().is_some_and(|l| l < row) {
             late.next();
@@ -226,10 +227,13 @@ pub fn pane_end(time: i64, pane: Millis) -> i64 {
     (time.div_euclid(pane.0) + 1).saturating_mul(pane.0)
 }
 
-fn drop_overflowed(sel: &mut Vec<u32>, gids: &mut Vec<u32>) {
-    let mut kept = 0;
+/// The earliest time among those dropped.
+fn drop_overflowed(times: &[i64], sel: &mut Vec<u32>, gids: &mut Vec<u32>) -> i64 {
+    let (mut kept, mut first) = (0, i64::MAX);
     for at in 0..gids.len() {
-        if gids[at] != GROUP_OVERFLOW {
+        if gids[at] == GROUP_OVERFLOW {
+            first = first.min(times[sel[at] as usize]);
+        } else {
             gids[kept] = gids[at];
             sel[kept] = sel[at];
             kept += 1;
@@ -237,6 +241,7 @@ fn drop_overflowed(sel: &mut Vec<u32>, gids: &mut Vec<u32>) {
     }
     gids.truncate(kept);
     sel.truncate(kept);
+    first
 }
 
 /// Pane index and time of each selected row. Neighbours mostly share a pane, so the division is mostly skipped.
@@ -289,9 +294,12 @@ fn gather_values(plan: &FeedPlan, batch: &mut Batch, b: &mut Buffers) {
                 let mask = input.mask.map(|mask| &b.masks[mask]);
                 let joined = &mut b.joined[at];
                 joined.clear();
-                joined.extend(b.sel.iter().enumerate().map(|(i, row)| {
-                    !column.is_null(*row as usize) && mask.is_none_or(|mask| mask[i])
-                }));
+                joined.extend(
+                    b.sel
+                        .iter()
+                        .enumerate()
+                        .map(|(i, row)| !column.is_null(*row as usize) && mask.is_none_or(|mask| mask[i])),
+                );
             }
             InputValue::Number(source) => {
                 gather_numbers(column(batch, &b.derived, source), &b.sel, &mut b.numbers[at]);
@@ -316,7 +324,9 @@ fn gather_numbers(column: &Column, sel: &[u32], out: &mut Vec<f64>) {
             out.extend(sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] }));
         }
         Column::Int { values, nulls } => {
-            out.extend(sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] as f64 }));
+            out.extend(
+                sel.iter().map(|row| if nulls[*row as usize] { f64::NAN } else { values[*row as usize] as f64 }),
+            );
         }
         other => out.extend(sel.iter().map(|row| other.number(*row as usize).unwrap_or(f64::NAN))),
     }
@@ -660,8 +670,7 @@ impl Book {
                 let (before, absent) = (active.hold, active.absent);
                 let mut view =
                     GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since: EventTime::MIN };
-                let signal =
-                    judge::signal(&mut view, &mut active, before, after, transition, absent, Vec::new());
+                let signal = judge::signal(&mut view, &mut active, before, after, transition, absent, Vec::new());
                 signals.push(signal);
             }
             self.rules[at].touched.remove(&gid);

@@ -31,7 +31,10 @@ use crate::window::PartialReader;
 #[derive(Debug)]
 pub enum ShardInput {
     /// Records of one stream, from partitions that were assigned to this shard.
-    Records { stream: usize, batch: RawBatch },
+    Records {
+        stream: usize,
+        batch: RawBatch,
+    },
     /// These partitions, with their streams, are this shard's from now on. A shard that gets none is told so with an
     /// empty list: until it knows, it holds every stream back.
     Assigned(Vec<(usize, SourceId)>),
@@ -52,12 +55,21 @@ pub enum ShardInput {
 #[derive(Debug)]
 pub enum ShardOutput {
     Signal(Signal),
-    ToPeer { shard: usize, message: Peer },
+    ToPeer {
+        shard: usize,
+        message: Peer,
+    },
     /// All ticks before this time are judged, for all streams.
     Judged(EventTime),
     DeadLetter(DeadLetter),
     /// A rule reached its limit of groups and has refused so many events, or (`None`) is well below it again.
-    Degraded { rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64> },
+    /// `at` is the tick of the first event refused, or at which there was room.
+    Degraded {
+        at: EventTime,
+        rule: Arc<RuleMeta>,
+        groups_max: usize,
+        refused: Option<u64>,
+    },
 }
 
 /// From shard to shard.
@@ -208,7 +220,7 @@ impl Shard {
             .iter()
             .map(|feed| FeedState {
                 intake: Intake::new(feed, seed),
-                book: Book::new(feed, feed.group_limit.div_ceil(shards), seed),
+                book: Book::new(feed, share_of(feed.group_limit, shards), seed),
                 inbox: BTreeMap::new(),
                 reader: PartialReader::new(&feed.windows),
                 exemplars: BTreeMap::new(),
@@ -216,7 +228,17 @@ impl Shard {
                 overflow_seen: 0,
             })
             .collect();
-        Ok(Shard { index, shards, plan, streams, feeds, now: None, judged: EventTime::MIN, stopwatch: || 0, judging_nanos: 0 })
+        Ok(Shard {
+            index,
+            shards,
+            plan,
+            streams,
+            feeds,
+            now: None,
+            judged: EventTime::MIN,
+            stopwatch: || 0,
+            judging_nanos: 0,
+        })
     }
 
     /// A shard reads no clock; to have its judging timed it is handed one, in nanoseconds, that nothing but
@@ -471,7 +493,7 @@ impl Shard {
         }
         state.intake.sweep(plan, target);
         out.extend(signals.into_iter().map(ShardOutput::Signal));
-        out.extend(state.degradation(plan));
+        out.extend(state.degradation(plan, EventTime((target + 1) * plan.pane.0)));
     }
 
     fn report_judged(&mut self, out: &mut Vec<ShardOutput>) {
@@ -563,6 +585,13 @@ impl StreamState {
     }
 }
 
+/// Groups one of `shards` owners may hold. Groups fall on owners by chance, so an owner may hold four standard deviations
+/// more than its even share: a rule must not be degraded below its limit because of an uneven hash.
+fn share_of(limit: usize, shards: usize) -> usize {
+    let share = limit.div_ceil(shards);
+    (share + 4 * (share.isqrt() + 1)).min(limit)
+}
+
 impl FeedState {
     fn first_stored(&self) -> Option<i64> {
         let panes = self.inbox.first_key_value().map(|(pane, _)| *pane);
@@ -607,10 +636,12 @@ impl FeedState {
     }
 
     /// Says when the rules of this feed reach their limit of groups, and when they are well below it again.
-    fn degradation(&mut self, plan: &FeedPlan) -> Vec<ShardOutput> {
+    fn degradation(&mut self, plan: &FeedPlan, at: EventTime) -> Vec<ShardOutput> {
         let overflowed = self.intake.counts.overflowed + self.book.overflowed;
         let grown = overflowed > self.overflow_seen;
         self.overflow_seen = overflowed;
+        let first = self.intake.first_overflow.take();
+        let at = first.map_or(at, |time| EventTime(pane_end(time, plan.pane)));
         let roomy = self.intake.index.len() < plan.group_limit - plan.group_limit / 10;
         let degraded = grown || (self.degraded && !roomy);
         if degraded == self.degraded {
@@ -619,6 +650,7 @@ impl FeedState {
         self.degraded = degraded;
         let refused = degraded.then_some(overflowed);
         let said = |rule: &RulePlan| ShardOutput::Degraded {
+            at,
             rule: rule.rule.meta.clone(),
             groups_max: plan.group_limit,
             refused,

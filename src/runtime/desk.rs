@@ -28,10 +28,27 @@ const SNAPSHOT_EVERY: Millis = Millis(500);
 #[derive(Debug)]
 pub(super) enum DeskMail {
     /// Signals of a shard, and how far it has judged (`EventTime::MIN`: nothing new).
-    Judged { shard: usize, signals: Vec<Signal>, until: EventTime },
-    Degraded { rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64> },
-    Stalled { stream: Arc<str>, source: SourceId, watermark: EventTime, still_for: Millis },
-    Recovered { stream: Arc<str>, source: SourceId },
+    Judged {
+        shard: usize,
+        signals: Vec<Signal>,
+        until: EventTime,
+    },
+    Degraded {
+        at: EventTime,
+        rule: Arc<RuleMeta>,
+        groups_max: usize,
+        refused: Option<u64>,
+    },
+    Stalled {
+        stream: Arc<str>,
+        source: SourceId,
+        watermark: EventTime,
+        still_for: Millis,
+    },
+    Recovered {
+        stream: Arc<str>,
+        source: SourceId,
+    },
 }
 
 /// A desk on the real clock, with real receivers.
@@ -144,7 +161,8 @@ impl WallDesk {
                     );
                 }
                 DeskOutput::Deliver { receiver, delivery } => {
-                    self.status.tell(Live::Sent { receiver: receiver.clone(), notification: delivery.notification.clone() });
+                    self.status
+                        .tell(Live::Sent { receiver: receiver.clone(), notification: delivery.notification.clone() });
                 }
             }
         }
@@ -158,7 +176,8 @@ impl WallDesk {
         };
         stale.iter().for_each(|id| drop(self.status.alerts.remove(id)));
         for alert in self.desk.alerts() {
-            let fresh = self.status.alerts.get(&alert.id).is_some_and(|known| known.at == alert.at && known.life == alert.life);
+            let fresh =
+                self.status.alerts.get(&alert.id).is_some_and(|known| known.at == alert.at && known.life == alert.life);
             if !fresh {
                 self.status.alerts.insert(alert.id, alert.clone());
             }
@@ -170,7 +189,7 @@ impl WallDesk {
 fn input(message: DeskMail) -> DeskInput {
     match message {
         DeskMail::Judged { signals, .. } => DeskInput::Signals(signals),
-        DeskMail::Degraded { rule, groups_max, refused: Some(refused) } => {
+        DeskMail::Degraded { rule, groups_max, refused: Some(refused), .. } => {
             DeskInput::RuleDegraded { rule, groups_max, refused }
         }
         DeskMail::Degraded { rule, refused: None, .. } => DeskInput::RuleRestored { rule },
@@ -211,7 +230,9 @@ impl EventDesk {
                     self.merger.release(&mut released);
                     self.timeline.play(released, self.merger.complete());
                 }
-                DeskMail::Degraded { rule, groups_max, refused } => self.timeline.degraded(rule, groups_max, refused),
+                DeskMail::Degraded { at, rule, groups_max, refused } => {
+                    self.timeline.degraded(at, rule, groups_max, refused);
+                }
                 DeskMail::Stalled { .. } | DeskMail::Recovered { .. } => {} // there is no wall clock to stall against
             }
             if self.merger.complete() == EventTime::MAX

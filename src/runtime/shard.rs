@@ -38,7 +38,8 @@ pub(super) struct Links {
 
 /// Runs until the source and all peers have closed their ends (`R4`).
 pub(super) fn run(mut shard: Shard, links: Links) {
-    let mut thread = Thread { unsent: links.to_peers.iter().map(|_| VecDeque::new()).collect(), links, out: Vec::new() };
+    let mut thread =
+        Thread { unsent: links.to_peers.iter().map(|_| VecDeque::new()).collect(), links, out: Vec::new() };
     let pulse = tick(PULSE);
     let (no_events, no_peers) = (never(), never());
     let mut source_open = true;
@@ -115,8 +116,8 @@ impl Thread {
                 ShardOutput::ToPeer { shard, message } => self.unsent[shard].push_back(message),
                 ShardOutput::Judged(until) => judged = judged.max(until),
                 ShardOutput::DeadLetter(letter) => (self.links.dead_letters)(letter),
-                ShardOutput::Degraded { rule, groups_max, refused } => {
-                    mail(&self.links.desk, DeskMail::Degraded { rule, groups_max, refused });
+                ShardOutput::Degraded { at, rule, groups_max, refused } => {
+                    mail(&self.links.desk, DeskMail::Degraded { at, rule, groups_max, refused });
                 }
             }
         }
