@@ -77,9 +77,9 @@ fn the_complete_configuration_is_sound() {
         rules,
         [
             "CheckoutSlow (rules/checkout.yaml:6)",
-            "ServiceSilent (rules/checkout.yaml:28)",
-            "FewOrders (rules/checkout.yaml:39)",
-            "FailedLogins (rules/pack.yaml:11)",
+            "ServiceSilent (rules/checkout.yaml:26)",
+            "FewOrders (rules/checkout.yaml:37)",
+            "FailedLogins (rules/pack.yaml:12)",
         ]
     );
     let desk = config.desk();

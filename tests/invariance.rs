@@ -199,7 +199,10 @@ fn the_transcript_is_the_same_for_any_batch_size_shard_count_and_interleaving() 
                 (left[rng.random_range(0..left.len())], rng.random_range(1..=batch_max))
             });
             assert_eq!(expected, transcript, "seed {seed}, {shards} shards, batches up to {batch_max}");
-            assert_eq!(signals, other, "seed {seed}, {shards} shards, batches up to {batch_max}: the signals behind it");
+            assert_eq!(
+                signals, other,
+                "seed {seed}, {shards} shards, batches up to {batch_max}: the signals behind it"
+            );
         }
     }
 }
@@ -269,7 +272,12 @@ fn every_number_in_evidence_is_what_a_slow_count_gives() {
                     (a, b) => a.is_none() && b.is_none(),
                 };
                 let warming = &**name == "earlier" && signal.at - Millis(50_000) < EventTime(START + 3_000);
-                assert!(near || warming, "seed {seed}, {} at {}: {name} is {value:?}, {expected:?} by count", signal.rule, signal.at);
+                assert!(
+                    near || warming,
+                    "seed {seed}, {} at {}: {name} is {value:?}, {expected:?} by count",
+                    signal.rule,
+                    signal.at
+                );
                 checked += 1;
             }
         }

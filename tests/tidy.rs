@@ -22,12 +22,28 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &["engine", "edge", "notify", "alert"]),
     ("config", &["rule", "stream", "decode", "alert", "notify", "engine", "edge", "sim"]),
     ("api", &["runtime", "engine", "edge", "rule", "alert", "notify", "config"]),
-    ("cli", &["api", "config", "runtime", "engine", "edge", "rule", "stream", "decode", "alert", "notify", "sim", "window"]),
+    (
+        "cli",
+        &["api", "config", "runtime", "engine", "edge", "rule", "stream", "decode", "alert", "notify", "sim", "window"],
+    ),
 ];
 
 /// The modules with no I/O, no clock, no threads, no ambient randomness.
-const PURE: &[&str] =
-    &["model", "decode", "stream", "window", "rule", "alert", "notify", "engine", "sim", "promql", "slo", "incident", "checkpoint"];
+const PURE: &[&str] = &[
+    "model",
+    "decode",
+    "stream",
+    "window",
+    "rule",
+    "alert",
+    "notify",
+    "engine",
+    "sim",
+    "promql",
+    "slo",
+    "incident",
+    "checkpoint",
+];
 
 /// What a pure module must not name, and why.
 const BANNED: &[(&str, &str)] = &[
@@ -73,8 +89,8 @@ fn code() -> Vec<(String, PathBuf, Vec<(usize, String)>)> {
             let first = inside.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
             let module = first.trim_end_matches(".rs").to_owned();
             let text = fs::read_to_string(&path).expect("readable");
-            let is_test_file = inside.to_string_lossy().contains("tests")
-                || inside.file_stem().is_some_and(|stem| stem == "testing");
+            let is_test_file =
+                inside.to_string_lossy().contains("tests") || inside.file_stem().is_some_and(|stem| stem == "testing");
             let code = if is_test_file { Vec::new() } else { code_lines(&text) };
             (module, inside.to_owned(), code)
         })
@@ -186,7 +202,6 @@ fn every_refusal_and_metric_is_in_the_readme() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
     let refusals = foghorn::model::Refusal::ALL.iter().map(|refusal| refusal.name().to_owned());
     let metrics = foghorn::api::metrics::NAMES.iter().map(|name| (*name).to_owned());
-    let missing: Vec<String> =
-        refusals.chain(metrics).filter(|name| !readme.contains(&format!("`{name}`"))).collect();
+    let missing: Vec<String> = refusals.chain(metrics).filter(|name| !readme.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "the README does not explain: {missing:?}");
 }

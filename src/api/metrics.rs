@@ -99,17 +99,22 @@ fn streams(api: &Api, now: WallTime, scrape: &mut Scrape) {
     );
     scrape.counter("foghorn_events_decoded_total", "Events decoded from records", per_stream(|s| s.events as f64));
     let refused = streams.iter().flat_map(|stream| {
-        stream.refused.iter().map(|(reason, count)| {
-            (vec![("stream", &*stream.name), ("reason", reason.name())], count as f64)
-        })
+        stream
+            .refused
+            .iter()
+            .map(|(reason, count)| (vec![("stream", &*stream.name), ("reason", reason.name())], count as f64))
     });
-    scrape.counter("foghorn_refused_total", "Records, events, values and groups that were not taken, by reason", refused);
+    scrape.counter(
+        "foghorn_refused_total",
+        "Records, events, values and groups that were not taken, by reason",
+        refused,
+    );
     let delay = streams.iter().filter_map(|stream| {
         let watermark = stream.watermark.filter(|at| *at != EventTime::MAX)?;
         Some((vec![("stream", &*stream.name)], (now.0 - watermark.0) as f64 / 1e3))
     });
     scrape.gauge("foghorn_watermark_delay_seconds", "How far the stream's watermark is behind the clock", delay);
-    let kafka = api.status.kafka.lock().clone();
+    let kafka = api.kafka();
     let partitions: Vec<(String, String, i64)> = kafka
         .iter()
         .flat_map(|stats| &stats.partitions)
@@ -147,10 +152,8 @@ fn shards(api: &Api, scrape: &mut Scrape) {
     let names: Vec<String> = (0..shards.len()).map(|shard| shard.to_string()).collect();
     let busy = shards.iter().zip(&names).map(|((_, busy), name)| (vec![("shard", &**name)], busy.as_secs_f64()));
     scrape.counter("foghorn_shard_busy_seconds_total", "Time the shard was at work", busy);
-    let judging = shards
-        .iter()
-        .zip(&names)
-        .map(|((status, _), name)| (vec![("shard", &**name)], status.judging.as_secs_f64()));
+    let judging =
+        shards.iter().zip(&names).map(|((status, _), name)| (vec![("shard", &**name)], status.judging.as_secs_f64()));
     scrape.counter("foghorn_evaluation_seconds_total", "Time spent closing panes and judging rules", judging);
     let bytes = shards.iter().zip(&names).map(|((s, _), name)| (vec![("shard", &**name)], s.window_bytes as f64));
     scrape.gauge("foghorn_window_bytes", "Memory of windows", bytes);
@@ -166,11 +169,8 @@ fn people(api: &Api, scrape: &mut Scrape) {
     let receivers = api.receivers();
     let sent = receivers.iter().flat_map(|receiver| {
         receiver.outcomes.iter().map(|(outcome, count)| {
-            let labels = vec![
-                ("receiver", &*receiver.name),
-                ("integration", &*receiver.integration),
-                ("outcome", *outcome),
-            ];
+            let labels =
+                vec![("receiver", &*receiver.name), ("integration", &*receiver.integration), ("outcome", *outcome)];
             (labels, *count as f64)
         })
     });

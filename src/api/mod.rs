@@ -24,13 +24,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use crate::edge::clock;
+use crate::edge::kafka::ConsumerStats;
 use crate::engine::plan::{Plan, StreamPlan};
+use crate::engine::shard::SourceReport;
 use crate::model::refusal::RefusalCounts;
 use crate::model::time::EventTime;
-use crate::rule::plan::Rule;
 use crate::notify::outbox::LaneHealth;
+use crate::rule::plan::Rule;
 use crate::runtime::Status;
-use crate::stream::watermark::SourceStatus;
 
 /// What the API serves from.
 #[derive(Clone)]
@@ -61,7 +62,9 @@ impl Api {
     /// The address cannot be bound: the text names it and what is usually the reason.
     pub async fn bind(listen: &str) -> Result<tokio::net::TcpListener, String> {
         tokio::net::TcpListener::bind(listen).await.map_err(|error| {
-            format!("cannot listen on {listen}: {error}; is another Foghorn running? choose another address with `--listen`")
+            format!(
+                "cannot listen on {listen}: {error}; is another Foghorn running? choose another address with `--listen`"
+            )
         })
     }
 }
@@ -78,9 +81,12 @@ fn render(html: askama::Result<String>) -> Response {
     match html {
         Ok(html) => {
             let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
-            ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+            ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html))
+                .into_response()
         }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the page cannot be rendered: {error}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("the page cannot be rendered: {error}\n")).into_response()
+        }
     }
 }
 
@@ -88,7 +94,9 @@ async fn scrape(State(api): State<Api>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match metrics::text(&api, clock::now()) {
         Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n")).into_response()
+        }
     }
 }
 
@@ -108,7 +116,7 @@ pub(crate) struct StreamView {
     pub repeats: u64,
     pub refused: RefusalCounts,
     pub watermark: Option<EventTime>,
-    pub sources: Vec<SourceStatus>,
+    pub sources: Vec<SourceReport>,
 }
 
 /// One rule over all shards.
@@ -121,6 +129,11 @@ pub(crate) struct RuleView {
 }
 
 impl Api {
+    /// The consumer's counters, once there are any.
+    pub(crate) fn kafka(&self) -> Option<ConsumerStats> {
+        self.status.kafka.lock().as_ref().map(|(stats, _)| stats.clone())
+    }
+
     pub(crate) fn streams(&self) -> Vec<StreamView> {
         let shards = self.status.shards();
         let view = |(at, stream): (usize, &StreamPlan)| {

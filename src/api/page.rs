@@ -112,7 +112,7 @@ pub fn page(api: &Api, now: WallTime) -> askama::Result<String> {
 
 /// What changes.
 pub fn live(api: &Api, now: WallTime) -> askama::Result<String> {
-    let kafka = api.status.kafka.lock().clone();
+    let kafka = api.kafka();
     LivePart {
         now: now.to_string(),
         uptime: now.since(api.status.started).to_string(),
@@ -150,14 +150,24 @@ fn card(alert: &Alert, now: WallTime) -> AlertCard {
     let since = match alert.life {
         Life::Pending { since } => format!("holds since {} ({})", present::moment(since), ago(now, since)),
         Life::Firing { since, fired_at } => {
-            format!("fires since {} ({}), holds since {}", present::moment(fired_at), ago(now, fired_at), present::moment(since))
+            format!(
+                "fires since {} ({}), holds since {}",
+                present::moment(fired_at),
+                ago(now, fired_at),
+                present::moment(since)
+            )
         }
         Life::Resolved { fired_at, ended_at, .. } => {
-            format!("fired {}, resolved {} ({})", present::moment(fired_at), present::moment(ended_at), ago(now, ended_at))
+            format!(
+                "fired {}, resolved {} ({})",
+                present::moment(fired_at),
+                present::moment(ended_at),
+                ago(now, ended_at)
+            )
         }
     };
     AlertCard {
-        id: format!("{:016x}", alert.id.0),
+        id: format!("alert-{}", alert.labels.fingerprint()),
         name: alert.rule.name.to_string(),
         severity: present::severity(&view).unwrap_or("none").to_owned(),
         place: alert.labels.with([("alertname", ""), ("severity", "")]).to_string(),
@@ -186,7 +196,7 @@ fn ago(now: WallTime, at: EventTime) -> String {
 }
 
 fn streams(api: &Api, now: WallTime) -> Vec<StreamRow> {
-    let kafka = api.status.kafka.lock().clone();
+    let kafka = api.kafka();
     let lag = |source: &crate::model::position::SourceId| {
         let stats = kafka.iter().flat_map(|stats| &stats.partitions).find(|stats| stats.source == *source);
         stats.and_then(|stats| stats.lag).map_or_else(|| "–".to_owned(), |lag| lag.to_string())
@@ -212,7 +222,7 @@ fn streams(api: &Api, now: WallTime) -> Vec<StreamRow> {
                 .map(|source| PartitionRow {
                     source: source.source.to_string(),
                     watermark: delay(now, source.watermark),
-                    note: if source.idle { "idle".to_owned() } else { String::new() },
+                    note: source.state.name().to_owned(),
                     lag: lag(&source.source),
                 })
                 .collect(),
@@ -308,7 +318,7 @@ pub fn status_json(api: &Api, now: WallTime) -> Value {
                 "partitions": stream.sources.iter().map(|source| json!({
                     "source": source.source.to_string(),
                     "watermark": source.watermark.map(|at| at.to_string()),
-                    "idle": source.idle,
+                    "state": source.state.name(),
                 })).collect::<Vec<_>>(),
             })
         })

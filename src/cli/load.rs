@@ -7,7 +7,7 @@ use super::{CommandError, GlobalArgs};
 use crate::alert::route::{GroupBy, Route, RouteTree};
 use crate::config::checked::{Config, StreamConfig};
 use crate::config::defaults;
-use crate::config::load::{Loaded, load_config, load_rules_from_text, load_rules};
+use crate::config::load::{Loaded, load_config, load_rules, load_rules_from_text};
 use crate::engine::desk::{DeskConfig, ReceiverPolicy};
 use crate::engine::plan::Plan;
 use crate::notify::outbox::IntegrationPolicy;
@@ -67,8 +67,7 @@ impl World {
         if let Some(config) = &self.config {
             return config.desk();
         }
-        let receiver =
-            ReceiverPolicy { name: CONSOLE.into(), integrations: vec![IntegrationPolicy::new("console")] };
+        let receiver = ReceiverPolicy { name: CONSOLE.into(), integrations: vec![IntegrationPolicy::new("console")] };
         let by_name = GroupBy::from_names(["alertname"]).expect("one name");
         let route = Route { group_by: Some(by_name), ..Route::to(CONSOLE) };
         let tree = RouteTree::new(route).expect("one route is a tree");

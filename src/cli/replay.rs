@@ -57,7 +57,7 @@ pub(super) fn run(args: &ReplayArgs, global: &GlobalArgs) -> Result<ExitCode, Co
     let mut tally = Tally::default();
     let line_bytes_max = world.streams[stream].schema.budgets.record_bytes_max;
     // The file that is furthest behind in event time goes next, so that none runs ahead of the others' watermarks.
-    while let Some(at) = (0..files.len()).min_by_key(|at| local.newest(files[*at].source())) {
+    while let Some(at) = (0..files.len()).min_by_key(|at| local.reached(files[*at].source())) {
         match files[at].next(args.batch as usize, line_bytes_max)? {
             Some(batch) => local.records(stream, batch),
             None => local.ended(files.remove(at).source()),

@@ -78,10 +78,8 @@ fn kafka_settings(config: &Config) -> Result<KafkaSettings, CommandError> {
 
 /// Topics of all streams, in the order of the plan.
 pub(super) fn topics(streams: &[StreamConfig]) -> Vec<StreamTopics> {
-    let topics = |stream: &StreamConfig| StreamTopics {
-        stream: stream.schema.name.clone(),
-        topics: stream.topics.clone(),
-    };
+    let topics =
+        |stream: &StreamConfig| StreamTopics { stream: stream.schema.name.clone(), topics: stream.topics.clone() };
     streams.iter().map(topics).collect()
 }
 

@@ -38,12 +38,7 @@ impl Config {
 }
 
 /// What a desk with these receivers is told. They must have been checked against the routes.
-pub fn desk_config(
-    routes: RouteTree,
-    receivers: &[Receiver],
-    external_url: &str,
-    bounds: DeskBounds,
-) -> DeskConfig {
+pub fn desk_config(routes: RouteTree, receivers: &[Receiver], external_url: &str, bounds: DeskBounds) -> DeskConfig {
     DeskConfig::new(routes, receivers.iter().map(policy).collect(), external_url)
         .and_then(|desk| desk.with_bounds(bounds))
         .expect("receivers, routes and limits were checked")

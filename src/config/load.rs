@@ -282,9 +282,10 @@ impl Streams {
         let first = self.known.is_empty() && self.broken.is_empty();
         let usable = Checker::new(folder, log).streams(raw, home);
         let is_usable = |name: &str| usable.iter().any(|(at, _)| at.value == name);
-        self.broken.extend(raw.0.iter().map(|(at, _)| at.value.clone()).filter(|name| !is_usable(name)));
+        let named = raw.list.iter().map(|(at, _)| at).chain(&raw.unusable);
+        self.broken.extend(named.map(|at| at.value.clone()).filter(|name| !is_usable(name)));
         for (name, stream) in usable {
-            if !decodes(&name, &raw.0, &stream, log) {
+            if !decodes(&name, &raw.list, &stream, log) {
                 self.broken.push(name.value);
                 continue;
             }
@@ -360,7 +361,7 @@ fn blame(message: &str, raw: &RawStream) -> Option<Place> {
         return Some(zone.place);
     }
     let named = |name: &str| message.contains(&format!("`{name}`"));
-    let fields = raw.fields.get().map_or(&[][..], |fields| &fields.0);
+    let fields = raw.fields.get().map_or(&[][..], |fields| &fields.list[..]);
     if let Some((at, _)) = fields.iter().find(|(at, _)| named(&at.value)) {
         return Some(at.place);
     }

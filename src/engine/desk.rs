@@ -369,8 +369,7 @@ impl Desk {
     /// Sets a group's timer to the first of its legs' deadlines, journals what it waits for, closes it when it is over.
     fn reschedule(&mut self, key: &Arc<str>, out: &mut Vec<DeskOutput>) {
         let Some(entry) = self.groups.get(key) else { return };
-        let timing = self.config.routes.node(entry.group.route).timing;
-        if entry.group.is_over(timing.group_wait, self.now) {
+        if entry.group.is_over() {
             self.close(key, out);
             return;
         }

@@ -24,14 +24,8 @@ use crate::model::time::{EventTime, Millis};
 use crate::rule::hold::Hold;
 use crate::stream::expr::{Derived, Filter};
 use crate::stream::group::{GROUP_OVERFLOW, GroupIndex};
+use crate::stream::watermark::Timing;
 use crate::window::{AccInput, AccValues, OpenPanes, PanePartial, Windows};
-
-/// An event that came behind its partition's watermark: its row and where that watermark stood.
-#[derive(Clone, Copy, Debug)]
-pub struct Behind {
-    pub row: u32,
-    pub watermark: EventTime,
-}
 
 /// Stage 1: from rows to open panes. Groups are numbered within the shard.
 pub struct Intake {
@@ -67,6 +61,7 @@ pub struct FeedCounts {
 #[derive(Default)]
 struct Buffers {
     sel: Vec<u32>,
+    late: Vec<u32>,
     gids: Vec<u32>,
     panes: Vec<i64>,
     times: Vec<i64>,
@@ -97,22 +92,20 @@ impl Intake {
         }
     }
 
-    /// Records the rows of `batch` that are not too late. `rows` are the rows whose time is acceptable at all,
-    /// ascending; `behind` those of them that came behind the watermark.
+    /// Records the rows of `batch` that came in time for this feed's panes and says which did not.
     pub fn record(
         &mut self,
         plan: &FeedPlan,
         batch: &mut Batch,
-        rows: &[u32],
-        behind: &[Behind],
+        timing: &Timing,
         exemplar_field: Option<usize>,
         refused: &mut RefusalCounts,
-    ) {
+    ) -> &[u32] {
         let b = &mut self.buffers;
-        self.counts.rows += rows.len() as u64;
-        b.sel.clear();
-        select_timely(plan.pane, batch, rows, behind, &mut b.sel);
-        self.counts.late += (rows.len() - b.sel.len()) as u64;
+        b.sel.clone_from(&timing.admitted);
+        timing.split_late(batch, plan.pane, &mut b.sel, &mut b.late);
+        self.counts.rows += timing.admitted.len() as u64;
+        self.counts.late += b.late.len() as u64;
 
         let timely = b.sel.len();
         if let Some(filter) = &mut self.filter {
@@ -120,7 +113,7 @@ impl Intake {
         }
         self.counts.filtered += (timely - b.sel.len()) as u64;
         if b.sel.is_empty() {
-            return;
+            return &self.buffers.late;
         }
 
         b.derived.clear();
@@ -163,6 +156,7 @@ impl Intake {
             }
             self.seen[at] = pane;
         }
+        &self.buffers.late
     }
 
     /// The first pane that is still open, if any.
@@ -203,28 +197,6 @@ impl Intake {
             }
         }
     }
-}
-
-fn select_timely(pane: Millis, batch: &Batch, rows: &[u32], behind: &[Behind], sel: &mut Vec<u32>) {
-    if behind.is_empty() {
-        sel.extend_from_slice(rows);
-        return;
-    }
-    let mut late =
-        behind.iter().filter(|b| pane_end(batch.time[b.row as usize], pane) <= b.watermark.0).map(|b| b.row).peekable();
-    for row in rows {
-        while late.peek().is_some_and(|l| l < row) {
-            late.next();
-        }
-        if late.peek() != Some(row) {
-            sel.push(*row);
-        }
-    }
-}
-
-/// The exclusive end of the pane an event of this time falls into.
-pub fn pane_end(time: i64, pane: Millis) -> i64 {
-    (time.div_euclid(pane.0) + 1).saturating_mul(pane.0)
 }
 
 /// The earliest time among those dropped.

@@ -107,9 +107,10 @@ pub fn labels(plan: &RulePlan, index: &GroupIndex, gid: u32) -> Labels {
         evidence: &Evidence::default(),
         at: EventTime::MIN,
     };
-    let own = rule.labels.iter().map(|(name, template)| {
-        (name.clone(), Arc::<str>::from(cut(template.render_or_explain(&data))))
-    });
+    let own = rule
+        .labels
+        .iter()
+        .map(|(name, template)| (name.clone(), Arc::<str>::from(cut(template.render_or_explain(&data)))));
     group.with(own).with([("alertname", rule.meta.name.clone())])
 }
 
@@ -172,9 +173,11 @@ fn evidence(view: &mut GroupView<'_>, absent: bool, exemplars: Vec<Exemplar>) ->
         match view.item(slot).query {
             Query::TopK => {
                 let top = view.windows.topk(view.gid, view.item(slot).view);
-                contributors.extend(
-                    top.entries.into_iter().map(|(value, count)| Contributor { name: item.name.clone(), value, count }),
-                );
+                contributors.extend(top.entries.into_iter().map(|(value, count)| Contributor {
+                    name: item.name.clone(),
+                    value,
+                    count,
+                }));
             }
             _ => values.push((item.name.clone(), view.read(slot))),
         }

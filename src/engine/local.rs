@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::decode::DecoderError;
 use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
 use crate::engine::merge::SignalMerger;
 use crate::engine::plan::Plan;
-use crate::engine::shard::{DeadLetter, Shard, ShardInput, ShardOutput, ShardStatus};
+use crate::engine::shard::{DeadLetter, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
 use crate::engine::transcript::{Block, Transcript};
 use crate::model::batch::RawBatch;
 use crate::model::delivery::Outcome;
@@ -30,7 +29,7 @@ pub struct Local {
 }
 
 impl Local {
-    pub fn new(plan: &Arc<Plan>, shards: usize, desk: DeskConfig, seed: u64) -> Result<Local, DecoderError> {
+    pub fn new(plan: &Arc<Plan>, shards: usize, desk: DeskConfig, seed: u64) -> Result<Local, ShardError> {
         let made = (0..shards).map(|index| Shard::new(index, shards, plan.clone(), seed)).collect::<Result<_, _>>()?;
         Ok(Local {
             shards: made,
@@ -80,9 +79,9 @@ impl Local {
         self.timeline.take_happened()
     }
 
-    /// The newest event taken from a source.
-    pub fn newest(&self, source: &SourceId) -> Option<EventTime> {
-        self.shards[self.shard_of(source)].newest(source)
+    /// How far a source's events have come.
+    pub fn reached(&self, source: &SourceId) -> Option<EventTime> {
+        self.shards[self.shard_of(source)].reached(source)
     }
 
     pub fn desk(&self) -> &Desk {

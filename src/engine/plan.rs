@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use crate::model::schema::{FieldType, StreamSchema};
 use crate::model::time::{EventTime, Millis};
+use crate::rule::condition::Cmp;
 use crate::rule::plan::{Aggregate, FeedKey, KeyValue, Let, Rule};
 use crate::stream::group::{self, KeyPart};
 use crate::stream::{Derived, Filter};
-use crate::rule::condition::Cmp;
 use crate::window::{AccSpec, ViewSpec, WindowPlan};
 
 /// Everything the shards need to know, shared between them. Built once for a rule set.
@@ -292,9 +292,7 @@ impl Draft {
             Aggregate::Min => (AccSpec::Min, number(source), Query::Min),
             Aggregate::Max => (AccSpec::Max, number(source), Query::Max),
             Aggregate::Last => (AccSpec::Last, number(source), Query::Last),
-            Aggregate::Quantile(q) => {
-                (AccSpec::Histogram(item.histogram), number(source), Query::Quantile(q))
-            }
+            Aggregate::Quantile(q) => (AccSpec::Histogram(item.histogram), number(source), Query::Quantile(q)),
             Aggregate::Distinct => (AccSpec::Distinct, text_or_number(source), Query::Distinct),
             Aggregate::TopK(k) => (AccSpec::TopK(k), text_or_number(source), Query::TopK),
         };
@@ -366,10 +364,10 @@ fn suspects(rule: &Rule, lets: &[LetPlan], inputs: &[Input]) -> Suspects {
 fn encode_key(values: &[KeyValue]) -> Vec<u8> {
     fn part(value: &KeyValue) -> KeyPart<'_> {
         match value {
-        KeyValue::Text(text) => KeyPart::Text(text),
-        KeyValue::Int(value) => KeyPart::Int(*value),
-        KeyValue::Float(value) => KeyPart::Float(*value),
-        KeyValue::Bool(value) => KeyPart::Bool(*value),
+            KeyValue::Text(text) => KeyPart::Text(text),
+            KeyValue::Int(value) => KeyPart::Int(*value),
+            KeyValue::Float(value) => KeyPart::Float(*value),
+            KeyValue::Bool(value) => KeyPart::Bool(*value),
         }
     }
     let mut key = Vec::new();

@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decode::{Decoder, DecoderError};
-use crate::engine::feed::{Behind, Book, FeedCounts, Intake, RuleStatus, pane_end};
+use crate::decode::Decoder;
+/// Why a shard cannot be made: a stream cannot be decoded as it is declared.
+pub use crate::decode::DecoderError as ShardError;
+use crate::engine::feed::{Book, FeedCounts, Intake, RuleStatus};
 use crate::engine::packet::{self, PaneReader, last_closed};
 use crate::engine::plan::{FeedPlan, Plan, RulePlan};
 use crate::model::batch::{Batch, RawBatch, RefusedRow};
@@ -24,7 +26,9 @@ use crate::model::refusal::{Refusal, RefusalCounts, Scope};
 use crate::model::signal::{Exemplar, RuleMeta, Signal};
 use crate::model::time::{EventTime, WallTime};
 use crate::stream::group::owner;
-use crate::stream::watermark::{Seen, SourceStatus, Watermarks};
+pub use crate::stream::stall::{Stall, StallChange};
+pub use crate::stream::watermark::SourceReport;
+use crate::stream::watermark::{Low, Timing, Watermarks};
 use crate::window::PartialReader;
 
 /// What a shard is told.
@@ -40,8 +44,13 @@ pub enum ShardInput {
     Assigned(Vec<(usize, SourceId)>),
     /// These partitions are no longer ours.
     Revoked(Vec<SourceId>),
-    /// The partition was read to its end for now.
-    AtEnd(SourceId),
+    /// How far the partition is from its end, as the broker says now: zero records are left, some, or nobody knows.
+    /// To be repeated, since a confirmed end grows old.
+    Reading {
+        source: SourceId,
+        now: WallTime,
+        lag: Option<u64>,
+    },
     /// The partition will give nothing more, ever: it holds nothing back any longer.
     Ended(SourceId),
     /// No partition gives an event before this time any more, whatever its lateness.
@@ -88,8 +97,10 @@ pub struct Peer {
 pub struct Progress {
     /// Whether the shard knows its partitions yet.
     pub known: bool,
-    /// Everything of this stream before this time has been sent.
-    pub watermark: EventTime,
+    /// How far its partitions let time go. Everything before it has been sent; where they hold nothing back, everything.
+    pub low: Low,
+    /// All its partitions have given everything they ever will.
+    pub ended: bool,
     /// The earliest and the latest event the shard has taken.
     pub earliest: Option<EventTime>,
     pub latest: Option<EventTime>,
@@ -97,7 +108,7 @@ pub struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Progress { known: false, watermark: EventTime::MIN, earliest: None, latest: None }
+        Progress { known: false, low: Low::Nothing, ended: false, earliest: None, latest: None }
     }
 }
 
@@ -145,7 +156,7 @@ pub struct StreamStatus {
     pub refused: RefusalCounts,
     pub feeds: Vec<FeedCounts>,
     pub watermark: Option<EventTime>,
-    pub sources: Vec<SourceStatus>,
+    pub sources: Vec<SourceReport>,
 }
 
 pub struct Shard {
@@ -172,11 +183,13 @@ struct StreamState {
     floor: EventTime,
     /// Since when all events are known to have been seen; fixed when the first pane closes.
     covered_since: Option<EventTime>,
-    /// Watermark index of each source of the current batch.
-    row_sources: Vec<usize>,
+    /// The last offset taken from each partition (`S4`).
+    offsets: BTreeMap<SourceId, i64>,
+    ended: bool,
+    earliest: Option<EventTime>,
+    timing: Timing,
+    late: Vec<u32>,
     refused_rows: Vec<RefusedRow>,
-    rows: Vec<u32>,
-    behind: Vec<Behind>,
     status: StreamStatus,
 }
 
@@ -193,7 +206,7 @@ struct FeedState {
 
 impl Shard {
     /// One of `shards` shards. `seed` randomises hashing, never results.
-    pub fn new(index: usize, shards: usize, plan: Arc<Plan>, seed: u64) -> Result<Shard, DecoderError> {
+    pub fn new(index: usize, shards: usize, plan: Arc<Plan>, seed: u64) -> Result<Shard, ShardError> {
         assert!(index < shards, "a shard's index is below their number");
         let streams = plan
             .streams
@@ -207,14 +220,16 @@ impl Shard {
                     joined: EventTime::MIN,
                     floor: EventTime::MIN,
                     covered_since: None,
+                    offsets: BTreeMap::new(),
+                    ended: false,
+                    earliest: None,
+                    timing: Timing::default(),
+                    late: Vec::new(),
                     refused_rows: Vec::new(),
-                    rows: Vec::new(),
-                    behind: Vec::new(),
-                    row_sources: Vec::new(),
                     status: StreamStatus::default(),
                 })
             })
-            .collect::<Result<_, DecoderError>>()?;
+            .collect::<Result<_, ShardError>>()?;
         let feeds = plan
             .feeds
             .iter()
@@ -256,20 +271,22 @@ impl Shard {
             }
             ShardInput::Assigned(sources) => {
                 for (stream, source) in sources {
-                    self.streams[stream].watermarks.add(&source);
+                    self.streams[stream].watermarks.assign(&source, EventTime::MIN);
                 }
                 self.send_all_progress(true, out);
             }
             ShardInput::Revoked(sources) => {
-                self.streams.iter_mut().for_each(|s| sources.iter().for_each(|source| s.watermarks.remove(source)));
+                self.streams.iter_mut().for_each(|s| sources.iter().for_each(|source| s.revoke(source)));
                 self.send_all_progress(true, out);
             }
-            ShardInput::AtEnd(source) => {
-                let now = self.now;
-                self.streams.iter_mut().for_each(|stream| stream.watermarks.at_end(&source, now));
+            ShardInput::Reading { source, now, lag } => {
+                self.streams.iter_mut().for_each(|stream| match lag {
+                    Some(0) => stream.watermarks.at_end(&source, now),
+                    lag => stream.watermarks.behind(&source, lag),
+                });
             }
             ShardInput::Ended(source) => {
-                self.streams.iter_mut().for_each(|stream| stream.watermarks.end(&source));
+                self.streams.iter_mut().for_each(|stream| stream.end(&source));
                 self.send_all_progress(false, out);
             }
             ShardInput::Until(at) => {
@@ -278,7 +295,7 @@ impl Shard {
             }
             ShardInput::Wall(now) => {
                 self.now = Some(now);
-                self.streams.iter_mut().for_each(|stream| stream.watermarks.on_wall(now));
+                self.streams.iter_mut().for_each(|stream| stream.watermarks.tick(now));
                 self.send_all_progress(false, out);
             }
             ShardInput::Peer(peer) => self.hear(peer, out),
@@ -299,20 +316,23 @@ impl Shard {
             state.status.refused.add(refused.reason, 1);
             out.extend(state.dead_letter(stream, refused).map(ShardOutput::DeadLetter));
         }
-        state.sort_by_time(self.now);
-        let late = |behind: &Behind| {
-            self.plan.streams[stream].feeds.iter().any(|feed| {
-                pane_end(state.batch.time[behind.row as usize], self.plan.feeds[*feed].pane) <= behind.watermark.0
-            })
-        };
-        let late = state.behind.iter().filter(|behind| late(behind)).count();
-        state.status.refused.add(Refusal::Late, late as u64);
+        state.watermarks.observe(&state.batch, self.now, &mut state.timing);
+        state.status.refused.add(Refusal::Future, state.timing.future.len() as u64);
+        let times = state.timing.admitted.iter().map(|row| EventTime(state.batch.time[*row as usize]));
+        state.earliest = times.min().into_iter().chain(state.earliest).min();
+
+        state.late.clear();
         let exemplar = self.plan.streams[stream].schema.exemplar;
         for feed in &self.plan.streams[stream].feeds {
             let (plan, intake) = (&self.plan.feeds[*feed], &mut self.feeds[*feed].intake);
-            let StreamState { batch, rows, behind, status, .. } = state;
-            intake.record(plan, batch, rows, behind, exemplar, &mut status.refused);
+            let StreamState { batch, timing, late, status, .. } = state;
+            late.extend_from_slice(intake.record(plan, batch, timing, exemplar, &mut status.refused));
         }
+        // What several feeds refuse is one late event.
+        state.late.sort_unstable();
+        state.late.dedup();
+        state.status.refused.add(Refusal::Late, state.late.len() as u64);
+        state.watermarks.count_late(&state.batch, &state.late);
     }
 
     fn send_all_progress(&mut self, always: bool, out: &mut Vec<ShardOutput>) {
@@ -327,22 +347,24 @@ impl Shard {
     /// Closes what this shard's watermark allows, tells the owners, and judges what can be judged (`S1`).
     fn send_progress(&mut self, stream: usize, out: &mut Vec<ShardOutput>) {
         let state = &mut self.streams[stream];
-        let mine = &mut state.progress[self.index];
-        let watermark = state.watermarks.watermark().max(state.floor).max(mine.watermark);
-        let moved = self.plan.streams[stream].feeds.iter().any(|feed| {
-            let pane = self.plan.feeds[*feed].pane.0;
-            last_closed(mine.watermark, pane) != last_closed(watermark, pane)
-        });
-        let news = moved || watermark == EventTime::MAX || !mine.known;
-        if !news || (watermark == mine.watermark && mine.known) {
+        let (low, mine) = (state.low(), state.progress[self.index]);
+        let panes: Vec<i64> =
+            self.plan.streams[stream].feeds.iter().map(|feed| self.plan.feeds[*feed].pane.0).collect();
+        let closes_more = panes.iter().any(|pane| closed_by(mine.low, *pane) != closed_by(low, *pane));
+        let news = mine.ended != state.ended || !matches!((mine.low, low), (Low::At(_), Low::At(_)));
+        if !news && !closes_more {
             return;
         }
-        *mine = Progress {
-            known: true,
-            watermark,
-            earliest: state.watermarks.earliest(),
-            latest: state.watermarks.latest(),
+        state.progress[self.index] = Progress {
+            known: mine.known,
+            low,
+            ended: state.ended,
+            earliest: state.earliest,
+            latest: state.watermarks.newest(),
         };
+        if !mine.known {
+            return;
+        }
         if self.shards > 1 {
             self.send_panes(stream, out);
         }
@@ -356,7 +378,7 @@ impl Shard {
             .map(|_| Peer { from: self.index, stream, panes: Vec::new(), exemplars: Vec::new(), progress })
             .collect();
         for feed in &self.plan.streams[stream].feeds {
-            let target = last_closed(progress.watermark, self.plan.feeds[*feed].pane.0);
+            let target = closed_by(progress.low, self.plan.feeds[*feed].pane.0);
             let mut bytes: Vec<Vec<u8>> = vec![Vec::new(); self.shards];
             let shards = self.shards;
             let mut exemplars = Vec::new();
@@ -418,7 +440,10 @@ impl Shard {
         if state.progress.iter().any(|shard| !shard.known) {
             return;
         }
-        let joined = state.progress.iter().map(|shard| shard.watermark).min().unwrap_or(EventTime::MAX);
+        let joined = state.progress.iter().map(|shard| shard.low).fold(Low::Nothing, Low::join);
+        let ended = joined == Low::Nothing && state.progress.iter().any(|shard| shard.ended);
+        let settled = state.watermarks.settle(joined);
+        let joined = if ended { EventTime::MAX } else { settled.max(state.floor) };
         state.joined = state.joined.max(joined); // `S3`
         let earliest = state.progress.iter().filter_map(|shard| shard.earliest).min();
         let latest = state.progress.iter().filter_map(|shard| shard.latest).max();
@@ -493,7 +518,7 @@ impl Shard {
         }
         state.intake.sweep(plan, target);
         out.extend(signals.into_iter().map(ShardOutput::Signal));
-        out.extend(state.degradation(plan, EventTime((target + 1) * plan.pane.0)));
+        out.extend(state.degradation(plan, target));
     }
 
     fn report_judged(&mut self, out: &mut Vec<ShardOutput>) {
@@ -510,7 +535,7 @@ impl Shard {
         let stream = |(at, state): (usize, &StreamState)| StreamStatus {
             feeds: self.plan.streams[at].feeds.iter().map(|feed| self.feeds[*feed].intake.counts).collect(),
             watermark: (state.joined != EventTime::MIN).then_some(state.joined),
-            sources: state.watermarks.statuses(),
+            sources: state.watermarks.report(),
             ..state.status.clone()
         };
         ShardStatus {
@@ -522,48 +547,56 @@ impl Shard {
         }
     }
 
-    /// The newest event taken from a source.
-    pub fn newest(&self, source: &SourceId) -> Option<EventTime> {
-        self.streams.iter().filter_map(|stream| stream.watermarks.newest(source)).max()
+    /// How far a source's events have come; before its first, the beginning of time.
+    pub fn reached(&self, source: &SourceId) -> Option<EventTime> {
+        self.streams.iter().filter_map(|stream| stream.watermarks.own(source)).max()
     }
 
     /// The position after the last record taken from each partition: where to go on.
     pub fn positions(&self) -> impl Iterator<Item = Position> + '_ {
-        self.streams.iter().flat_map(|stream| stream.watermarks.positions())
+        let next = |(source, offset): (&SourceId, &i64)| Position { source: source.clone(), offset: offset + 1 };
+        self.streams.iter().flat_map(move |stream| stream.offsets.iter().map(next))
     }
 }
 
 impl StreamState {
     /// `S4`
     fn drop_repeats(&mut self, raw: &mut RawBatch) {
-        self.row_sources.clear();
-        for source in raw.sources.iter() {
-            self.row_sources.push(self.watermarks.add(source));
-        }
+        let mut last: Vec<i64> =
+            raw.sources.iter().map(|source| self.offsets.get(source).copied().unwrap_or(i64::MIN)).collect();
         let before = raw.records.len();
-        let (watermarks, sources) = (&mut self.watermarks, &self.row_sources);
-        raw.records.retain(|record| watermarks.advance_offset(sources[record.source as usize], record.offset));
+        raw.records.retain(|record| {
+            let last = &mut last[record.source as usize];
+            let fresh = record.offset > *last;
+            *last = (*last).max(record.offset);
+            fresh
+        });
         self.status.repeats += (before - raw.records.len()) as u64;
-    }
-
-    /// Sorts rows into acceptable ones, ones behind their partition's watermark, and ones from the future.
-    fn sort_by_time(&mut self, now: Option<WallTime>) {
-        let batch = &self.batch;
-        self.rows.clear();
-        self.behind.clear();
-        let mut future = 0;
-        for (row, time) in batch.time.iter().enumerate() {
-            let source = self.row_sources[batch.records[batch.record[row] as usize].source as usize];
-            match self.watermarks.observe(source, EventTime(*time), now) {
-                Seen::Timely => self.rows.push(row as u32),
-                Seen::Behind(watermark) => {
-                    self.rows.push(row as u32);
-                    self.behind.push(Behind { row: row as u32, watermark });
-                }
-                Seen::Future => future += 1,
+        for (source, last) in raw.sources.iter().zip(last) {
+            match self.offsets.get_mut(source) {
+                Some(known) => *known = last,
+                None => drop(self.offsets.insert(source.clone(), last)),
             }
         }
-        self.status.refused.add(Refusal::Future, future);
+    }
+
+    fn revoke(&mut self, source: &SourceId) {
+        self.watermarks.revoke(source);
+        self.offsets.remove(source);
+    }
+
+    fn end(&mut self, source: &SourceId) {
+        self.watermarks.finish(source);
+        self.ended = self.watermarks.low() == Low::Nothing;
+    }
+
+    /// How far this shard lets the stream's time go.
+    fn low(&self) -> Low {
+        match (self.watermarks.low(), self.floor) {
+            (low, EventTime::MIN) => low,
+            (Low::Nothing, _) if self.ended => Low::Nothing,
+            (low, floor) => Low::At(low.time().unwrap_or(EventTime::MIN).max(floor)),
+        }
     }
 
     fn dead_letter(&self, stream: usize, refused: &RefusedRow) -> Option<DeadLetter> {
@@ -590,6 +623,14 @@ impl StreamState {
 fn share_of(limit: usize, shards: usize) -> usize {
     let share = limit.div_ceil(shards);
     (share + 4 * (share.isqrt() + 1)).min(limit)
+}
+
+/// The last pane that may be sent: sources that hold nothing back have everything sent, so that nobody waits for them.
+fn closed_by(low: Low, pane: i64) -> i64 {
+    match low {
+        Low::At(watermark) => last_closed(watermark, pane),
+        Low::Paced(_) | Low::Wall(_) | Low::Nothing => i64::MAX - 1,
+    }
 }
 
 impl FeedState {
@@ -636,12 +677,12 @@ impl FeedState {
     }
 
     /// Says when the rules of this feed reach their limit of groups, and when they are well below it again.
-    fn degradation(&mut self, plan: &FeedPlan, at: EventTime) -> Vec<ShardOutput> {
+    fn degradation(&mut self, plan: &FeedPlan, target: i64) -> Vec<ShardOutput> {
         let overflowed = self.intake.counts.overflowed + self.book.overflowed;
         let grown = overflowed > self.overflow_seen;
         self.overflow_seen = overflowed;
-        let first = self.intake.first_overflow.take();
-        let at = first.map_or(at, |time| EventTime(pane_end(time, plan.pane)));
+        let pane = self.intake.first_overflow.take().map_or(target, |time| time.div_euclid(plan.pane.0));
+        let at = EventTime(pane.saturating_add(1).saturating_mul(plan.pane.0));
         let roomy = self.intake.index.len() < plan.group_limit - plan.group_limit / 10;
         let degraded = grown || (self.degraded && !roomy);
         if degraded == self.degraded {

@@ -92,6 +92,8 @@ struct Lane {
     ready: BTreeMap<Place, Arc<str>>,
     in_flight: BTreeMap<DeliveryId, Arc<str>>,
     overdue: BTreeMap<DeliveryId, Overdue>,
+    /// Its own, so that the failures of one lane do not move the retries of another.
+    jitter: Jitter,
     last: Option<(WallTime, LastOutcome)>,
     last_error: Option<(WallTime, Arc<str>)>,
     counts: LaneCounts,
@@ -110,21 +112,14 @@ pub struct Outbox {
     lanes: Vec<Lane>,
     paces: Vec<Pace>,
     lane_queue_max: usize,
-    jitter: Jitter,
+    seed: u64,
     next_id: u64,
     next_ticket: u64,
 }
 
 impl Outbox {
     pub fn new(lane_queue_max: usize, seed: u64) -> Outbox {
-        Outbox {
-            lanes: Vec::new(),
-            paces: Vec::new(),
-            lane_queue_max,
-            jitter: Jitter::new(seed),
-            next_id: 1,
-            next_ticket: 0,
-        }
+        Outbox { lanes: Vec::new(), paces: Vec::new(), lane_queue_max, seed, next_id: 1, next_ticket: 0 }
     }
 
     pub fn add_lane(&mut self, receiver: Arc<str>, integration: usize, policy: IntegrationPolicy) -> LaneId {
@@ -144,6 +139,7 @@ impl Outbox {
             ready: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             overdue: BTreeMap::new(),
+            jitter: Jitter::new(self.seed.wrapping_add(self.lanes.len() as u64)),
             last: None,
             last_error: None,
             counts: LaneCounts::default(),
@@ -390,12 +386,12 @@ impl Outbox {
         slot.streak = slot.streak.saturating_add(1);
         let (notification, attempt) = (flight.letter.notification.clone(), flight.letter.attempts);
         let next_at = match failure {
-            Failure::Error(None) => now + policy.backoff(slot.streak, &mut self.jitter),
-            Failure::Error(Some(after)) => now + policy.asked(after, &mut self.jitter),
+            Failure::Error(None) => now + policy.backoff(slot.streak, &mut lane.jitter),
+            Failure::Error(Some(after)) => now + policy.asked(after, &mut lane.jitter),
             Failure::Throttled(after) => {
                 let pause = match after {
                     Some(after) => policy.honoured(after),
-                    None => policy.backoff(slot.streak, &mut self.jitter),
+                    None => policy.backoff(slot.streak, &mut lane.jitter),
                 };
                 let until = &mut self.paces[lane.pace].paused_until;
                 *until = (*until).max(now + pause);

@@ -334,7 +334,7 @@ impl<'a> RuleChecker<'a> {
 
     /// The lets that are sound, and the names of all.
     fn lets(&mut self, clock: Clock) -> (Vec<Let>, Vec<At<String>>) {
-        let Some(Entries(raw)) = self.raw.r#let.get() else { return (Vec::new(), Vec::new()) };
+        let Some(Entries { list: raw, unusable }) = self.raw.r#let.get() else { return (Vec::new(), Vec::new()) };
         if raw.len() > LETS_MAX {
             let message = format!("{} aggregates in one rule; {LETS_MAX} are possible", raw.len());
             self.log.error(Code::BadValue, raw[LETS_MAX].0.place, message);
@@ -373,7 +373,7 @@ impl<'a> RuleChecker<'a> {
                 lets.push(Let { name, text, aggregate, arg, histogram, filter, window, offset });
             }
         }
-        (lets, raw.iter().map(|(name, _)| name.clone()).collect())
+        (lets, raw.iter().map(|(name, _)| name).chain(unusable).cloned().collect())
     }
 
     fn let_name(&mut self, name: &At<String>) {
@@ -467,7 +467,7 @@ impl<'a> RuleChecker<'a> {
     /// A let that nothing reads. `topk` is evidence by nature.
     fn note_unused(&mut self, lets: &[Let], condition: Option<&Condition>, annotations: &Templates) {
         let Some(condition) = condition else { return };
-        let Some(Entries(raw)) = self.raw.r#let.get() else { return };
+        let Some(Entries { list: raw, .. }) = self.raw.r#let.get() else { return };
         for (slot, let_) in lets.iter().enumerate() {
             let read = condition.slots().contains(&slot) || !let_.aggregate.is_number();
             let told = annotations.iter().any(|(_, template)| template.source().contains(&*let_.name));

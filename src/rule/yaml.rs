@@ -156,6 +156,8 @@ fn note_syntax(error: serde_saphyr::Error, start: Place, text: &str, log: &mut D
     let note = log.error(Code::Syntax, place, format!("not valid YAML: {reason}"));
     if reason.contains("tab") {
         note.hint("use spaces for indentation");
+    } else if reason.contains("trailing content") {
+        note.hint("put the whole value between double quotes");
     } else if reason.contains("mapping values") {
         note.hint("put quotes around a value that contains `: `");
     } else if text[place.span.start as usize..].starts_with(['*', '&', '%', '@', '`', '!']) {
@@ -272,17 +274,65 @@ impl Builder<'_> {
             Raw::Int(value) => Value::Scalar(Scalar { text: written(self), kind: ScalarKind::Int(value) }),
             Raw::Float(value) => Value::Scalar(Scalar { text: written(self), kind: ScalarKind::Float(value) }),
             Raw::Text(text) => Value::Scalar(Scalar { text, kind: ScalarKind::Text }),
-            Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
+            Raw::List(items) => Value::List(self.items(items)),
             Raw::Map(entries) => self.entries(entries).map_or(Value::Broken, Value::Map),
         };
         Node { place, value }
     }
 
+    fn items(&mut self, items: Vec<Spanned<Raw>>) -> Vec<Node> {
+        let mut out: Vec<Node> = Vec::with_capacity(items.len());
+        let mut open = 0;
+        for item in items {
+            let item = self.node(item);
+            let here = match &item.value {
+                Value::Scalar(scalar) if scalar.kind == ScalarKind::Text => brackets(&scalar.text),
+                _ => 0,
+            };
+            let quoted = self.log.text(item.place).starts_with(['"', '\'']);
+            if open > 0 && here < 0 && !quoted {
+                open += here;
+                if let Some(cut) = out.last_mut() {
+                    self.cut_by_comma(cut, item.place.span.end, "[ … ]");
+                }
+                continue;
+            }
+            open = if quoted { 0 } else { here };
+            out.push(item);
+        }
+        out
+    }
+
+    /// Notes that a value goes on behind a comma, up to `end`.
+    fn cut_by_comma(&mut self, cut: &mut Node, end: u32, inside: &str) {
+        if cut.value == Value::Broken {
+            return;
+        }
+        cut.value = Value::Broken;
+        let whole = Place { span: Span { start: cut.place.span.start, end }, ..cut.place };
+        self.log
+            .error(Code::WrongShape, whole, format!("the comma ends this value, inside `{inside}`"))
+            .hint("put quotes around the value, or write each on a line of its own");
+    }
+
     fn entries(&mut self, entries: Vec<(Spanned<Raw>, Spanned<Raw>)>) -> Option<Vec<(Key, Node)>> {
         let mut out: Vec<(Key, Node)> = Vec::with_capacity(entries.len());
+        // How many brackets the latest value leaves open, where a comma has cut it short.
+        let mut open = 0;
         for (key, value) in entries {
             let key = self.node(key);
             let value = self.node(value);
+            if open > 0 && value.value == Value::Null {
+                open -= brackets(&self.text[key.place.span.start as usize..key.place.span.end as usize]).abs();
+                if let Some((_, cut)) = out.last_mut() {
+                    self.cut_by_comma(cut, key.place.span.end, "{ … }");
+                }
+                continue;
+            }
+            open = match &value.value {
+                Value::Scalar(scalar) => brackets(&scalar.text),
+                _ => 0,
+            };
             let Value::Scalar(Scalar { text: name, .. }) = key.value else {
                 let note =
                     self.log.error(Code::WrongShape, key.place, format!("a key must be a word, not {}", key.kind()));
@@ -315,6 +365,11 @@ impl Builder<'_> {
         let start = if self.text.is_char_boundary(start) { start } else { 0 };
         Place { file: self.file, span: Span { start: start as u32, end: end.max(start) as u32 } }
     }
+}
+
+/// Opening brackets without closing ones; below zero the other way round.
+fn brackets(text: &str) -> i32 {
+    text.chars().map(|c| i32::from(c == '(') - i32::from(c == ')')).sum()
 }
 
 /// A map's or list's first character, where a caret says "here" without covering it all.

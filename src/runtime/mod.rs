@@ -16,6 +16,7 @@
 
 mod desk;
 mod shard;
+mod stall;
 mod status;
 
 use std::sync::Arc;
@@ -29,15 +30,16 @@ pub use desk::DRAIN_MAX;
 pub use shard::DeadLetterSink;
 pub use status::{DeskSnapshot, Live, Status};
 
-use crate::decode::DecoderError;
+use crate::edge::clock;
 use crate::edge::kafka::{ConsumerConfig, ConsumerHandle, KafkaError, SourceEvent};
 use crate::edge::senders::Senders;
 use crate::engine::desk::{Desk, DeskConfig};
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::SignalMerger;
 use crate::engine::plan::Plan;
-use crate::engine::shard::Shard;
+use crate::engine::shard::{Shard, ShardError};
 use desk::{DeskMail, EventDesk, WallDesk};
+use stall::StallWatch;
 
 /// Batches a shard may have waiting from Kafka.
 pub const SOURCE_QUEUE: usize = 16;
@@ -58,7 +60,7 @@ const STATS_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
-    Decoder(#[from] DecoderError),
+    Decoder(#[from] ShardError),
     #[error(transparent)]
     Kafka(#[from] KafkaError),
     #[error("the thread of shard {shard} could not be started")]
@@ -81,6 +83,7 @@ struct Plant {
     consumer: ConsumerHandle,
     threads: Vec<JoinHandle<()>>,
     mail: mpsc::Receiver<DeskMail>,
+    to_desk: mpsc::Sender<DeskMail>,
     status: Arc<Status>,
 }
 
@@ -112,7 +115,7 @@ impl Plant {
             threads.push(thread);
         }
         let consumer = crate::edge::kafka::start(parts.consumer, to_shards)?;
-        Ok(Plant { consumer, threads, mail, status: parts.status })
+        Ok(Plant { consumer, threads, mail, to_desk: desk, status: parts.status })
     }
 }
 
@@ -134,11 +137,13 @@ pub async fn run(
     senders: Arc<Senders>,
     stop: impl Future<Output = ()>,
 ) -> Result<Desk, StartError> {
+    let plan = parts.plan.clone();
     let plant = Plant::start(parts, false)?;
     let status = plant.status.clone();
     let desk = tokio::spawn(WallDesk { desk, senders, status: status.clone() }.run(plant.mail));
     status.set_running(true);
-    supervise(&plant.consumer, &status, stop).await;
+    supervise(&plant.consumer, &status, StallWatch::new(&plan), &plant.to_desk, stop).await;
+    drop(plant.to_desk);
     status.set_running(false);
     plant.consumer.drain();
     let desk = desk.await.expect("the desk does not panic");
@@ -154,7 +159,8 @@ pub async fn run(
 /// nothing.
 pub async fn rehearse(parts: Parts, desk: DeskConfig) -> Result<Vec<Happening>, StartError> {
     let (shards, seed) = (parts.shards, parts.seed);
-    let Plant { consumer, threads, mail, .. } = Plant::start(parts, true)?;
+    let Plant { consumer, threads, mail, to_desk, .. } = Plant::start(parts, true)?;
+    drop(to_desk);
     let desk = EventDesk { timeline: Timeline::new(desk, seed), merger: SignalMerger::new(shards) };
     let happened = desk.run(mail, || consumer.drain()).await;
     for thread in threads {
@@ -165,7 +171,13 @@ pub async fn rehearse(parts: Parts, desk: DeskConfig) -> Result<Vec<Happening>, 
 }
 
 /// Keeps positions committed and the read model fresh until it is time to stop, or the consumer's thread is gone.
-async fn supervise(consumer: &ConsumerHandle, status: &Status, stop: impl Future<Output = ()>) {
+async fn supervise(
+    consumer: &ConsumerHandle,
+    status: &Status,
+    mut watch: StallWatch,
+    desk: &mpsc::Sender<DeskMail>,
+    stop: impl Future<Output = ()>,
+) {
     let mut commit = tokio::time::interval(COMMIT_EVERY);
     let mut stats = tokio::time::interval(STATS_EVERY);
     tokio::pin!(stop);
@@ -174,7 +186,8 @@ async fn supervise(consumer: &ConsumerHandle, status: &Status, stop: impl Future
             () = &mut stop => return,
             _ = commit.tick() => consumer.commit(status.positions()),
             _ = stats.tick() => {
-                *status.kafka.lock() = Some(consumer.stats());
+                *status.kafka.lock() = Some((consumer.stats(), clock::now()));
+                watch.look(status, desk).await;
                 if !consumer.is_running() {
                     tracing::error!("the Kafka consumer's thread is gone; stopping");
                     return;

@@ -68,6 +68,9 @@ pub(super) fn run(mut shard: Shard, links: Links) {
             Wake::Inputs(inputs) => inputs.into_iter().for_each(|input| thread.handle(&mut shard, input)),
             Wake::Pulse => {
                 if !thread.links.until_end {
+                    for reading in thread.links.status.readings(thread.links.index) {
+                        thread.handle(&mut shard, reading);
+                    }
                     thread.handle(&mut shard, ShardInput::Wall(clock::now()));
                 }
                 thread.publish(&shard);
@@ -92,7 +95,10 @@ fn inputs(event: SourceEvent, until_end: bool) -> Vec<ShardInput> {
         SourceEvent::EndOfPartition(ends) if until_end => {
             ends.into_iter().map(|end| ShardInput::Ended(end.source)).collect()
         }
-        SourceEvent::EndOfPartition(ends) => ends.into_iter().map(|end| ShardInput::AtEnd(end.source)).collect(),
+        SourceEvent::EndOfPartition(ends) => {
+            let now = clock::now();
+            ends.into_iter().map(|end| ShardInput::Reading { source: end.source, now, lag: Some(0) }).collect()
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use tokio::sync::broadcast;
 use crate::alert::life::{Alert, AlertId};
 use crate::edge::kafka::ConsumerStats;
 use crate::engine::desk::{Desk, DeskCounts, GroupView};
-use crate::engine::shard::ShardStatus;
 use crate::engine::journal::JournalEntry;
+use crate::engine::shard::{ShardInput, ShardStatus};
 use crate::model::delivery::Notification;
 use crate::model::position::Position;
 use crate::model::time::WallTime;
@@ -33,7 +33,8 @@ pub struct Status {
     /// Pending, firing and lately resolved alerts.
     pub alerts: DashMap<AlertId, Alert>,
     pub desk: Mutex<DeskSnapshot>,
-    pub kafka: Mutex<Option<ConsumerStats>>,
+    /// The consumer's counters, and when they were taken.
+    pub kafka: Mutex<Option<(ConsumerStats, WallTime)>>,
     live: broadcast::Sender<Live>,
     desk_runs: AtomicBool,
 }
@@ -96,6 +97,19 @@ impl Status {
         self.shards[shard].busy_micros.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
     }
 
+    /// What the broker last said about the ends of a shard's partitions. Old news is no news.
+    pub(super) fn readings(&self, shard: usize) -> Vec<ShardInput> {
+        let kafka = self.kafka.lock();
+        let Some((stats, now)) = &*kafka else { return Vec::new() };
+        let mine = stats.partitions.iter().filter(|partition| partition.shard == shard);
+        mine.map(|partition| ShardInput::Reading {
+            source: partition.source.clone(),
+            now: *now,
+            lag: if partition.at_end { Some(0) } else { partition.lag.map(|lag| lag.max(1) as u64) },
+        })
+        .collect()
+    }
+
     /// Each shard's counters and how long it has been at work.
     pub fn shards(&self) -> Vec<(ShardStatus, Duration)> {
         let read = |slot: &Slot| {
@@ -115,7 +129,7 @@ impl Status {
             return Some("the engine is starting, or stopping".to_owned());
         }
         let kafka = self.kafka.lock();
-        let Some(stats) = &*kafka else { return Some("Kafka was not asked yet".to_owned()) };
+        let Some((stats, _)) = &*kafka else { return Some("Kafka was not asked yet".to_owned()) };
         if let Some(problem) = stats.problems.first() {
             return Some(problem.text.clone());
         }

@@ -93,9 +93,9 @@ impl Script {
             match (&**verb, rest) {
                 ("rules", files) if !files.is_empty() => script.rules.extend(files.iter().cloned()),
                 ("start", [stamp]) => {
-                    let stamp: jiff::Timestamp = stamp.parse().map_err(|_| {
-                        failed(format!("`{stamp}` is not a time; write it as `2026-01-01T00:00:00Z`"))
-                    })?;
+                    let stamp: jiff::Timestamp = stamp
+                        .parse()
+                        .map_err(|_| failed(format!("`{stamp}` is not a time; write it as `2026-01-01T00:00:00Z`")))?;
                     script.start = EventTime(stamp.as_millisecond());
                 }
                 ("load", [stream, from, file]) if from == "from" => {
@@ -151,9 +151,8 @@ fn load(stream: &str, words: &[String]) -> Result<Load, String> {
             (time, time + Millis(1), Millis(1), rest)
         }
         [range, every, step, rest @ ..] if every == "every" => {
-            let (from, to) = range
-                .split_once("..")
-                .ok_or_else(|| format!("`{range}` is not a range of time; write `0s..2m`"))?;
+            let (from, to) =
+                range.split_once("..").ok_or_else(|| format!("`{range}` is not a range of time; write `0s..2m`"))?;
             (duration(from)?, duration(to)?, duration(step)?, rest)
         }
         _ => return Err("after the stream comes `FROM..TO every STEP`, `at TIME` or `from FILE`".to_owned()),
@@ -242,7 +241,10 @@ mod tests {
     #[test]
     fn mistakes_name_their_line_and_the_right_form() {
         check("", expect![["line 1: no rules are named; add a line `rules FILE`\n"]]);
-        check("rules a\nwait 5m", expect![["line 2: `wait` is no word of a scenario; there are rules, start, load, advance, expect\n"]]);
+        check(
+            "rules a\nwait 5m",
+            expect![["line 2: `wait` is no word of a scenario; there are rules, start, load, advance, expect\n"]],
+        );
         check("rules a\nadvance", expect![["line 2: `advance` is written as `advance 5m`\n"]]);
         check("rules a\nload s 0s-1m every 1s", expect![["line 2: `0s-1m` is not a range of time; write `0s..2m`\n"]]);
         check("rules a\nload s 0s..1m every 1s a=\"b", expect![["line 2: a quotation mark is not closed\n"]]);

@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use super::bits::BitSet;
 use super::distinct::{DistinctSet, hash_number, hash_text};
 use super::histogram::{Geometry, Placed};
 use super::moments::{MAGNITUDE_MAX, Moments};
@@ -27,6 +28,9 @@ pub const GROUP_OVERFLOW: u32 = u32::MAX;
 
 /// Rows that go through the passes together: their slots fit the first-level cache.
 const CHUNK: usize = 256;
+
+/// Groups closed between two looks at the set of those with a slot.
+const CLOSING: usize = 1024;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -88,7 +92,7 @@ enum FieldKind {
 #[derive(Debug, Default)]
 struct PaneGroups {
     pane: i64,
-    bits: Vec<u64>,
+    groups: BitSet,
 }
 
 /// Things referred to by index, used again after they are taken out.
@@ -262,7 +266,7 @@ impl OpenPanes {
         words[0] = u64::from(gid) | u64::from(*chain) << 32;
         words[1] = pane as u64;
         *chain = slot + 1;
-        let at = match self.panes.binary_search_by_key(&pane, |groups| groups.pane) {
+        let at = match self.panes.binary_search_by_key(&pane, |open| open.pane) {
             Ok(at) => at,
             Err(at) => {
                 let spare = self.spare_panes.pop().unwrap_or_default();
@@ -270,12 +274,7 @@ impl OpenPanes {
                 at
             }
         };
-        let bits = &mut self.panes[at].bits;
-        let word = gid as usize / 64;
-        if bits.len() <= word {
-            bits.resize(word + 1, 0);
-        }
-        bits[word] |= 1 << (gid % 64);
+        self.panes[at].groups.insert(gid);
         slot
     }
 
@@ -286,15 +285,15 @@ impl OpenPanes {
 
     /// The earliest open pane.
     pub fn first_pane(&self) -> Option<i64> {
-        self.panes.first().map(|groups| groups.pane)
+        self.panes.first().map(|open| open.pane)
     }
 
     /// Hands out and forgets what panes up to and including `pane` hold (`O2`). Later events may open them again:
     /// what they add is a further partial of the same pane.
     pub fn close_through(&mut self, pane: i64, mut sink: impl FnMut(u32, i64, &PanePartial)) {
-        let closed = self.panes.partition_point(|groups| groups.pane <= pane);
-        for groups in self.panes.drain(..closed).collect::<Vec<_>>() {
-            self.close(groups, &mut sink);
+        let closed = self.panes.partition_point(|open| open.pane <= pane);
+        for pane in self.panes.drain(..closed).collect::<Vec<_>>() {
+            self.close(pane, &mut sink);
         }
         self.trim();
     }
@@ -304,29 +303,25 @@ impl OpenPanes {
         self.close_through(i64::MAX, sink);
     }
 
-    fn close(&mut self, mut groups: PaneGroups, sink: &mut impl FnMut(u32, i64, &PanePartial)) {
+    fn close(&mut self, mut pane: PaneGroups, sink: &mut impl FnMut(u32, i64, &PanePartial)) {
         let mut closing = std::mem::take(&mut self.closing);
-        closing.clear();
-        for (word, bits) in groups.bits.iter_mut().enumerate() {
-            let mut bits = std::mem::take(bits);
-            while bits != 0 {
-                closing.push(word as u32 * 64 + bits.trailing_zeros());
-                bits &= bits - 1;
+        let mut from = Some(0);
+        while let Some(word) = from {
+            closing.clear();
+            from = pane.groups.take_some(word, CLOSING, &mut closing);
+            for (at, gid) in closing.iter().enumerate() {
+                if let Some(ahead) = closing.get(at + 8) {
+                    let chain = self.chains.row(*ahead)[0];
+                    self.slots.prefetch(chain.saturating_sub(1), 0);
+                }
+                let slot = self.unlink(*gid, pane.pane);
+                self.write(slot);
+                self.slots.free(slot);
+                sink(*gid, pane.pane, &self.writer.partial());
             }
-        }
-        for (at, gid) in closing.iter().enumerate() {
-            if let Some(ahead) = closing.get(at + 8) {
-                let chain = self.chains.row(*ahead)[0];
-                self.slots.prefetch(chain.saturating_sub(1), 0);
-            }
-            let slot = self.unlink(*gid, groups.pane);
-            self.write(slot);
-            self.slots.free(slot);
-            sink(*gid, groups.pane, &self.writer.partial());
         }
         self.closing = closing;
-        groups.bits.clear();
-        self.spare_panes.push(groups);
+        self.spare_panes.push(pane);
     }
 
     /// Takes the slot of `pane` out of the group's chain.
@@ -400,7 +395,7 @@ impl OpenPanes {
             FieldKind::Histogram(logs) => size_of::<OpenLogs>() + logs.heap_bytes(),
             _ => 0,
         });
-        let bits = self.panes.iter().chain(&self.spare_panes).map(|groups| groups.bits.capacity() * 8);
+        let bits = self.panes.iter().chain(&self.spare_panes).map(|pane| pane.groups.heap_bytes());
         let scratch = (self.rows.capacity() + self.closing.capacity()) * 4 + self.writer.heap_bytes();
         let pools = self.sets.bytes() + self.tops.bytes();
         self.slots.heap_bytes() + self.chains.heap_bytes() + logs.sum::<usize>() + bits.sum::<usize>() + scratch + pools

@@ -9,6 +9,7 @@
 //! - `S3` a group with no panes holds no heap memory but its rows
 //! - `S4` merging a newer pane and moving on cost the same however many panes a window has
 
+use super::bits::BitSet;
 use super::codec::{put_varint, varint};
 use super::extremes::Extremes;
 use super::histogram::Geometry;
@@ -110,7 +111,9 @@ pub(super) struct Strand {
     pub(super) spans: Pages<LogSpan>,
     pub(super) extremes: Pages<Option<Box<Extremes>>>,
     pub(super) wheel: Wheel,
-    pub(super) due: Vec<u32>,
+    /// Groups that come up, and some of them at a time.
+    pub(super) due: BitSet,
+    pub(super) coming: Vec<u32>,
     pub(super) entry: Vec<u8>,
     /// Heap bytes of rings, samples and extremes.
     pub(super) heap: usize,
@@ -149,7 +152,8 @@ impl Strand {
             spans: Pages::new(0),
             extremes: Pages::new(0),
             wheel: Wheel::new(retention),
-            due: Vec::new(),
+            due: BitSet::default(),
+            coming: Vec::new(),
             entry: Vec::new(),
             heap: 0,
         };
@@ -230,12 +234,16 @@ impl Strand {
         let (last_pane, empty) = (ring.last_pane, ring.is_empty());
         if pane > now && (empty || pane > last_pane) {
             self.append(gid, pane, partial);
+            self.wheel.arrive(gid, pane);
         } else if pane > now && pane == last_pane {
             self.add_to_newest(gid, pane, partial);
         } else {
             *touched |= self.insert_late(gid, pane, partial);
+            if pane > now {
+                self.wheel.arrive(gid, pane);
+            }
+            self.reschedule(gid);
         }
-        self.reschedule(gid);
         self.heap = self.heap + self.group_heap(gid) - before;
         true
     }
@@ -447,7 +455,7 @@ impl Strand {
             + self.extremes.heap_bytes();
         let histograms =
             self.histograms.iter().map(|h| size_of::<Histogram>() + h.windows.heap_bytes() + h.shape.heap_bytes());
-        let scratch = self.due.capacity() * 4 + self.entry.capacity();
+        let scratch = self.due.heap_bytes() + self.coming.capacity() * 4 + self.entry.capacity();
         self.heap + rows + histograms.sum::<usize>() + self.wheel.heap_bytes() + scratch
     }
 }

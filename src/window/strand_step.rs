@@ -13,6 +13,9 @@ use super::tiers::LogSpan;
 const AHEAD_ROWS: usize = 12;
 const AHEAD_HEAP: usize = 6;
 
+/// Groups brought up between two looks at the set of those that are due.
+const COMING: usize = 1024;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Enter,
@@ -27,20 +30,24 @@ impl Strand {
         }
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(pane, &mut due);
-        for at in 0..due.len() {
-            if let Some(gid) = due.get(at + AHEAD_ROWS) {
-                self.prefetch_rows(*gid);
-            }
-            if let Some(gid) = due.get(at + AHEAD_HEAP) {
-                self.prefetch_heap(*gid);
-            }
-            let gid = due[at];
-            let Some(head) = self.heads.get(gid) else { continue };
-            // Others were due earlier, and came up then.
-            if head.wake <= pane && self.bring_up(gid, pane) {
-                touched(gid);
+        let mut coming = std::mem::take(&mut self.coming);
+        let mut from = Some(0);
+        while let Some(word) = from {
+            coming.clear();
+            from = due.take_some(word, COMING, &mut coming);
+            for at in 0..coming.len() {
+                if let Some(gid) = coming.get(at + AHEAD_ROWS) {
+                    self.prefetch_rows(*gid);
+                }
+                if let Some(gid) = coming.get(at + AHEAD_HEAP) {
+                    self.prefetch_heap(*gid);
+                }
+                if self.heads.get(coming[at]).is_some() && self.bring_up(coming[at], pane) {
+                    touched(coming[at]);
+                }
             }
         }
+        self.coming = coming;
         self.due = due;
     }
 
@@ -73,7 +80,10 @@ impl Strand {
         }
         self.evict(gid);
         self.settle(gid);
-        self.heads.row_mut(gid)[0].wake = i64::MAX;
+        let wake = &mut self.heads.row_mut(gid)[0].wake;
+        if *wake <= now {
+            *wake = i64::MAX;
+        }
         self.reschedule(gid);
         self.heap = self.heap + self.group_heap(gid) - before;
         moved

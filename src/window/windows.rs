@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bits::BitSet;
 use super::distinct::{DistinctSet, DistinctUnion};
 use super::histogram::{Cmp, QuantileTest};
 use super::moments::Moments;
@@ -23,12 +24,12 @@ pub struct Windows {
     pub(super) strands: Vec<Strand>,
     views: Vec<View>,
     now: i64,
-    /// A bit for each group with rows.
-    known: Vec<u64>,
+    /// Groups with rows.
+    known: BitSet,
     /// Groups with rows on each page.
     page_groups: Vec<u16>,
-    /// A bit for each group of which a window changed.
-    touched: Vec<u64>,
+    /// Groups of which a window changed.
+    touched: BitSet,
 }
 
 /// Where a view's answers are.
@@ -63,7 +64,15 @@ impl Windows {
             View { strand, frame, acc, op: strands[strand].ops[frame][acc] }
         };
         let views = plan.views.iter().map(place).collect();
-        Windows { views, strands, plan, now: i64::MIN, known: Vec::new(), page_groups: Vec::new(), touched: Vec::new() }
+        Windows {
+            views,
+            strands,
+            plan,
+            now: i64::MIN,
+            known: BitSet::default(),
+            page_groups: Vec::new(),
+            touched: BitSet::default(),
+        }
     }
 
     pub fn plan(&self) -> &Arc<WindowPlan> {
@@ -82,9 +91,9 @@ impl Windows {
             held |= strand.merge(gid, pane, partial, &mut touched);
         }
         if touched {
-            set_bit(&mut self.touched, gid);
+            self.touched.insert(gid);
         }
-        if held && set_bit(&mut self.known, gid) {
+        if held && self.known.insert(gid) {
             let page = page_of(gid);
             if self.page_groups.len() <= page {
                 self.page_groups.resize(page + 1, 0);
@@ -99,20 +108,14 @@ impl Windows {
         self.now = self.now.max(pane);
         for strand in &mut self.strands {
             strand.advance_to(pane, |gid| {
-                set_bit(&mut self.touched, gid);
+                self.touched.insert(gid);
             });
         }
     }
 
     /// Appends the groups of which a window changed since the last call, in ascending order.
     pub fn take_touched(&mut self, gids: &mut Vec<u32>) {
-        for (word, bits) in self.touched.iter_mut().enumerate() {
-            let mut bits = std::mem::take(bits);
-            while bits != 0 {
-                gids.push(word as u32 * 64 + bits.trailing_zeros());
-                bits &= bits - 1;
-            }
-        }
+        self.touched.take_some(0, usize::MAX, gids);
     }
 
     /// The newest pane in which the group had events, complete or not, kept or not.
@@ -133,10 +136,10 @@ impl Windows {
 
     /// Forgets a group; its id may be given to another.
     pub fn remove(&mut self, gid: u32) {
-        if !clear_bit(&mut self.known, gid) {
+        if !self.known.remove(gid) {
             return;
         }
-        clear_bit(&mut self.touched, gid);
+        self.touched.remove(gid);
         self.strands.iter_mut().for_each(|strand| strand.remove(gid));
         let groups = &mut self.page_groups[page_of(gid)];
         *groups -= 1;
@@ -147,7 +150,7 @@ impl Windows {
 
     /// Heap bytes held.
     pub fn bytes(&self) -> usize {
-        let bits = (self.known.capacity() + self.touched.capacity()) * 8 + self.page_groups.capacity() * 2;
+        let bits = self.known.heap_bytes() + self.touched.heap_bytes() + self.page_groups.capacity() * 2;
         let strands = self.strands.capacity() * size_of::<Strand>();
         self.strands.iter().map(Strand::heap_bytes).sum::<usize>() + bits + strands
     }
@@ -288,29 +291,5 @@ impl Windows {
         {
             strand.each_part(gid, view.frame, view.acc, &mut each);
         }
-    }
-}
-
-/// Sets a bit; says whether it was clear.
-fn set_bit(bits: &mut Vec<u64>, at: u32) -> bool {
-    let word = at as usize / 64;
-    if bits.len() <= word {
-        bits.resize(word + 1, 0);
-    }
-    let bit = 1 << (at % 64);
-    let clear = bits[word] & bit == 0;
-    bits[word] |= bit;
-    clear
-}
-
-/// Clears a bit; says whether it was set.
-fn clear_bit(bits: &mut [u64], at: u32) -> bool {
-    let bit = 1 << (at % 64);
-    match bits.get_mut(at as usize / 64) {
-        Some(word) if *word & bit != 0 => {
-            *word &= !bit;
-            true
-        }
-        _ => false,
     }
 }

@@ -92,7 +92,9 @@ pub(super) fn run(args: &BenchArgs, _: &GlobalArgs) -> Result<ExitCode, CommandE
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["run", "events", "CPU s", "CPU s / M events", "events/s per core", "wall s", "events/s"]);
-    (1..7).filter_map(|column| table.column_mut(column).map(|c| c.set_cell_alignment(CellAlignment::Right))).for_each(drop);
+    (1..7)
+        .filter_map(|column| table.column_mut(column).map(|c| c.set_cell_alignment(CellAlignment::Right)))
+        .for_each(drop);
     for run in &args.runs {
         let took = match run {
             Run::Memory => memory(&world, args)?,
@@ -212,7 +214,9 @@ fn consume(
     }
     load.follow(args.events, || seen.load(Ordering::Relaxed))?;
     handle.drain();
-    threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a counting thread failed")))?;
+    threads
+        .into_iter()
+        .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a counting thread failed")))?;
     handle.stop()?;
     Ok(())
 }

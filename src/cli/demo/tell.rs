@@ -87,7 +87,8 @@ impl Teller {
         let labels = alert.labels.with([("alertname", ""), ("severity", ""), ("team", "")]);
         let state = self.paint(colour.on_default().bold(), word);
         let delay = now.0 - at.0;
-        let delay = self.paint(AnsiColor::BrightBlack.on_default(), &format!("{:.1} s after the fact", delay as f64 / 1e3));
+        let delay =
+            self.paint(AnsiColor::BrightBlack.on_default(), &format!("{:.1} s after the fact", delay as f64 / 1e3));
         self.line(&format!("{}  {state}  {}{labels}  {delay}", clock_time(now), alert.rule));
     }
 

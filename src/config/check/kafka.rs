@@ -24,7 +24,7 @@ impl Checker<'_> {
             Some(start) => self.start(start),
             None => Some(Start::Latest),
         };
-        let properties = raw.properties.get().map_or(BTreeMap::new(), |properties| self.properties(&properties.0));
+        let properties = raw.properties.get().map_or(BTreeMap::new(), |properties| self.properties(&properties.list));
         if let (Some(sasl), None) = (raw.sasl.get(), raw.tls.get())
             && sasl.mechanism.get().is_some_and(|at| at.value == RawMechanism::Plain)
         {

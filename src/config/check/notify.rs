@@ -6,6 +6,7 @@ use crate::config::raw::{
     RawSlack, RawSmtpMechanism, RawWebhook,
 };
 use crate::model::time::Millis;
+use crate::notify::check::problems;
 use crate::notify::config::{
     Colour, ConsoleConfig, EmailConfig, HttpAuth, HttpOptions, Integration, Kind, PAGERDUTY_URL, PagerDutyConfig,
     PagerDutySeverity, SLACK_API_URL, SlackConfig, SlackTarget, SmtpAuth, SmtpMechanism, SmtpTls, WebhookConfig,
@@ -13,6 +14,9 @@ use crate::notify::config::{
 use crate::notify::{Receiver, SecretRef};
 use crate::rule::diagnostic::{Code, Place};
 use crate::rule::yaml::read::{At, Given, OneOrMany, ShortOrFull};
+
+/// Finds the place of a key.
+type PlaceOf<'a> = dyn Fn(&str) -> Place + 'a;
 
 /// The longest a request may take; the desk's own net is above it.
 pub const TIMEOUT_MAX: Millis = Millis::from_secs(50);
@@ -60,25 +64,34 @@ impl Checker<'_> {
 
     fn integrations(&mut self, raw: &RawReceiver, global: Option<&RawGlobal>) -> Vec<Integration> {
         let mut out = Vec::new();
-        let mut add = |send_resolved: &Given<At<bool>>, kind: Option<Kind>| {
-            if let Some(kind) = kind {
-                out.push(Integration { send_resolved: send_resolved.or(true), kind });
+        let mut add = |this: &mut Self, send_resolved: &Given<At<bool>>, kind: Option<Kind>, place: &PlaceOf<'_>| {
+            let Some(kind) = kind else { return };
+            let integration = Integration { send_resolved: send_resolved.or(true), kind };
+            for problem in problems(&integration) {
+                let message = format!("`{}`: {}", problem.field, problem.message);
+                this.log.error(Code::BadValue, place(problem.field), message);
             }
+            out.push(integration);
         };
         for slack in raw.slack_configs.get().into_iter().flatten() {
-            add(&slack.send_resolved, self.slack(slack, global).map(Kind::Slack));
+            let kind = self.slack(slack, global).map(Kind::Slack);
+            add(self, &slack.send_resolved, kind, &|key| slack.place_of(key));
         }
         for email in raw.email_configs.get().into_iter().flatten() {
-            add(&email.send_resolved, self.email(email, global).map(Kind::Email));
+            let kind = self.email(email, global).map(Kind::Email);
+            add(self, &email.send_resolved, kind, &|key| email.place_of(key));
         }
         for pagerduty in raw.pagerduty_configs.get().into_iter().flatten() {
-            add(&pagerduty.send_resolved, self.pagerduty(pagerduty, global).map(Kind::PagerDuty));
+            let kind = self.pagerduty(pagerduty, global).map(Kind::PagerDuty);
+            add(self, &pagerduty.send_resolved, kind, &|key| pagerduty.place_of(key));
         }
         for webhook in raw.webhook_configs.get().into_iter().flatten() {
-            add(&webhook.send_resolved, self.webhook(webhook, global).map(Kind::Webhook));
+            let kind = self.webhook(webhook, global).map(Kind::Webhook);
+            add(self, &webhook.send_resolved, kind, &|key| webhook.place_of(key));
         }
         for console in raw.console_configs.get().into_iter().flatten() {
-            add(&console.send_resolved, Some(Kind::Console(console_config(console))));
+            let kind = Some(Kind::Console(console_config(console)));
+            add(self, &console.send_resolved, kind, &|key| console.place_of(key));
         }
         out
     }
@@ -207,7 +220,7 @@ impl Checker<'_> {
         config.ca_file = ca_file;
         config.insecure_skip_verify = raw.tls_config.get().is_some_and(|tls| tls.insecure_skip_verify.or(false));
         config.headers = raw.headers.get().map_or(Vec::new(), |headers| {
-            headers.0.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect()
+            headers.list.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect()
         });
         config.list_id = raw.list_id.text().map(str::to_owned);
         config.stable_subject = raw.stable_subject.or(false);
@@ -301,7 +314,7 @@ impl Checker<'_> {
         }
         if let Some(severities) = raw.severities.get() {
             config.severities =
-                severities.0.iter().map(|(name, at)| (name.value.clone(), pagerduty_severity(at.value))).collect();
+                severities.list.iter().map(|(name, at)| (name.value.clone(), pagerduty_severity(at.value))).collect();
         }
         config.severity_default = pagerduty_severity(raw.severity.or(RawPagerDutySeverity::Error));
         let names = |given: &Given<OneOrMany<At<String>>>, into: &mut Vec<String>| {
@@ -337,7 +350,7 @@ impl Checker<'_> {
             }
         };
         let mut headers = Vec::new();
-        for (name, value) in raw.headers.get().into_iter().flat_map(|headers| &headers.0) {
+        for (name, value) in raw.http_headers.get().into_iter().flat_map(|headers| &headers.list) {
             let value = match value {
                 ShortOrFull::Short(at) => Some(SecretRef::given(at.value.as_str())),
                 ShortOrFull::Full(full) => {

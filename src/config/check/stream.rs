@@ -34,7 +34,7 @@ impl Checker<'_> {
     /// All streams of one map, in its order, without those that cannot be used.
     pub fn streams(&mut self, raw: &Entries<RawStream>, home: Home) -> Vec<(At<String>, StreamConfig)> {
         let mut out: Vec<(At<String>, StreamConfig)> = Vec::new();
-        for (name, stream) in &raw.0 {
+        for (name, stream) in &raw.list {
             if let Some(stream) = self.stream(name, stream, home) {
                 out.push((name.clone(), stream));
             }
@@ -184,11 +184,11 @@ impl Checker<'_> {
             }
             return Vec::new();
         };
-        if fields.0.len() > FIELDS_MAX {
-            let message = format!("{} fields; {FIELDS_MAX} are possible", fields.0.len());
+        if fields.list.len() > FIELDS_MAX {
+            let message = format!("{} fields; {FIELDS_MAX} are possible", fields.list.len());
             self.log.error(Code::BadStream, name.place, message);
         }
-        fields.0.iter().filter_map(|(name, field)| self.field(name, field, raw)).collect()
+        fields.list.iter().filter_map(|(name, field)| self.field(name, field, raw)).collect()
     }
 
     fn field(
@@ -363,7 +363,15 @@ impl Checker<'_> {
                 let place = at.place;
                 let format_given = Given::No;
                 let field = Given::Yes(OneOrMany(vec![at.clone()]));
-                RawTime { place, field, record: Given::No, format: format_given, year: Given::No, zone: Given::No }
+                RawTime {
+                    place,
+                    keys: Vec::new(),
+                    field,
+                    record: Given::No,
+                    format: format_given,
+                    year: Given::No,
+                    zone: Given::No,
+                }
             }
             (Given::Yes(ShortOrFull::Full(full)), _) => full.clone(),
         };

@@ -363,7 +363,7 @@ yaml_map! {
         #[schemars(extend("default" = 0))]
         pub max_alerts: At<usize>,
         /// Further headers: `Name: value`, or `Name: { file: PATH }` or `{ env: NAME }` for secrets.
-        pub headers: Entries<ShortOrFull<At<String>, RawSecret>>,
+        pub http_headers: Entries<ShortOrFull<At<String>, RawSecret>>,
         /// Adds the field `foghorn` to each alert: rule, value and evidence.
         #[schemars(extend("default" = true))]
         pub evidence: At<bool>,

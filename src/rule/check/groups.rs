@@ -71,7 +71,8 @@ impl RuleChecker<'_> {
     pub(super) fn absent(&mut self, by: &[(Key, Place)], clock: Clock) -> Option<AbsentPolicy> {
         let Some(absent) = self.raw.absent.get() else {
             if let (true, Some(expect)) = (self.raw.absent.is_missing(), self.raw.expect.get()) {
-                let place = expect.first().and_then(|group| group.0.first()).map_or(self.raw.place, |(at, _)| at.place);
+                let place =
+                    expect.first().and_then(|group| group.list.first()).map_or(self.raw.place, |(at, _)| at.place);
                 self.log
                     .error(Code::MissingKey, place, "`expect` lists groups for `absent`, which is not there")
                     .hint("add `absent: 5m`");
@@ -106,7 +107,7 @@ impl RuleChecker<'_> {
         for group in raw {
             if let Some(values) = self.expected_group(group, by) {
                 if out.contains(&values) {
-                    let place = group.0.first().map_or(self.raw.place, |(at, _)| at.place);
+                    let place = group.list.first().map_or(self.raw.place, |(at, _)| at.place);
                     self.log.warning(Code::DuplicateName, place, "this group is expected twice").hint("remove one");
                     continue;
                 }
@@ -119,7 +120,7 @@ impl RuleChecker<'_> {
     fn expected_group(&mut self, group: &Entries<At<String>>, by: &[(Key, Place)]) -> Option<Vec<KeyValue>> {
         let before = self.log.errors();
         let names: Vec<&str> = by.iter().map(|(key, _)| &*key.name).collect();
-        for (name, _) in group.0.iter().filter(|(name, _)| !names.contains(&name.value.as_str())) {
+        for (name, _) in group.list.iter().filter(|(name, _)| !names.contains(&name.value.as_str())) {
             let hint = match names.is_empty() {
                 true => "the rule has no `by`, so there is one group only".to_owned(),
                 false => suggest(&name.value, &names, "keys of `by`"),
@@ -128,8 +129,8 @@ impl RuleChecker<'_> {
         }
         let mut values = Vec::with_capacity(by.len());
         for (key, _) in by {
-            let Some((_, at)) = group.0.iter().find(|(name, _)| *name.value == *key.name) else {
-                let place = group.0.first().map_or(self.raw.place, |(at, _)| at.place);
+            let Some((_, at)) = group.list.iter().find(|(name, _)| *name.value == *key.name) else {
+                let place = group.list.first().map_or(self.raw.place, |(at, _)| at.place);
                 self.log
                     .error(Code::MissingKey, place, format!("the expected group has no `{}`", key.name))
                     .hint("a group has a value for every key of `by`");

@@ -18,8 +18,8 @@ pub(super) type Templates = Vec<(Arc<str>, Arc<Template>)>;
 impl RuleChecker<'_> {
     /// The rule's labels and those of its group that it does not have itself.
     pub(super) fn labels(&mut self, by: &[(Key, Place)]) -> Templates {
-        let own = self.raw.labels.get().map_or(&[][..], |labels| &labels.0);
-        let shared = self.group.raw.labels.get().map_or(&[][..], |labels| &labels.0);
+        let own = self.raw.labels.get().map_or(&[][..], |labels| &labels.list[..]);
+        let shared = self.group.raw.labels.get().map_or(&[][..], |labels| &labels.list[..]);
         let inherited = shared.iter().filter(|(name, _)| !own.iter().any(|(mine, _)| mine.value == name.value));
         let known = self.known_labels(by, &[]);
         let mut out = Vec::new();
@@ -53,14 +53,15 @@ impl RuleChecker<'_> {
     }
 
     pub(super) fn annotations(&mut self, by: &[(Key, Place)], labels: &Templates, lets: &[Let]) -> Templates {
-        let raw = self.raw.annotations.get().map_or(&[][..], |annotations| &annotations.0);
+        let raw = self.raw.annotations.get().map_or(&[][..], |annotations| &annotations.list[..]);
         let own: Vec<&str> = labels.iter().map(|(name, _)| &**name).collect();
         let known = self.known_labels(by, &own);
         let numbers = lets.iter().filter(|let_| let_.aggregate.is_number()).map(|let_| &*let_.name).collect::<Vec<_>>();
-        // With a broken let, its name is as good as any.
-        let listed = self.raw.r#let.get().map_or(&[][..], |lets| &lets.0);
-        let broken = listed.iter().filter(|(name, _)| !lets.iter().any(|let_| *let_.name == *name.value));
-        let lets: Vec<&str> = numbers.into_iter().chain(broken.map(|(name, _)| name.value.as_str())).collect();
+        // A let that is broken has a name all the same.
+        let written = self.raw.r#let.get().into_iter();
+        let names = written.flat_map(|map| map.list.iter().map(|(name, _)| name).chain(&map.unusable));
+        let broken = names.map(|name| name.value.as_str()).filter(|name| !lets.iter().any(|let_| *let_.name == **name));
+        let lets: Vec<&str> = numbers.into_iter().chain(broken).collect();
         let mut out = Vec::new();
         for (name, text) in raw {
             if let Err(reason) = label_name(&name.value) {

@@ -252,6 +252,12 @@ impl Spec {
         if verb == 'T' {
             return self.pad(type_name(arg), out);
         }
+        // Go reads `%+v` as "with field names", not as a sign.
+        let spec = Spec { plus: self.plus && verb != 'v', ..self };
+        spec.formatted(verb, arg, out)
+    }
+
+    fn formatted(self, verb: char, arg: &Value, out: &mut Bounded) -> Result<(), TooLong> {
         if let Some(text) = value::special_text(arg) {
             return self.text(verb, &text, arg, out);
         }
@@ -297,7 +303,10 @@ impl Spec {
             }),
             _ => return self.bad(verb, arg, out),
         };
-        let text = if self.space && !self.plus { text.replacen('+', " ", 1) } else { text };
+        let text = match text.strip_prefix('+') {
+            Some(rest) if self.space && !self.plus => format!(" {rest}"),
+            _ => text,
+        };
         if text.ends_with("Inf") || text.ends_with("NaN") {
             let bare = text.ends_with("NaN") && !self.space && !self.plus;
             return Spec { zero: false, ..self }.pad(if bare { &text[1..] } else { &text }, out);
@@ -322,13 +331,18 @@ impl Spec {
                 return match verb {
                     'c' => self.pad(letter.encode_utf8(&mut [0; 4]), out),
                     'q' => self.pad(&quoted(&letter.to_string(), '\'', self.plus), out),
-                    _ => self.pad(&format!("U+{magnitude:04X}"), out),
+                    _ => {
+                        let code = if negative { magnitude.wrapping_neg() } else { magnitude };
+                        self.pad(&format!("U+{code:04X}"), out)
+                    }
                 };
             }
             _ => return self.bad(verb, arg, out),
         };
-        if let Some(precision) = self.precision {
-            digits = format!("{digits:0>precision$}");
+        match self.precision {
+            Some(0) if magnitude == 0 => return Spec { zero: false, ..self }.pad("", out),
+            Some(precision) => digits = format!("{digits:0>precision$}"),
+            None => {}
         }
         let sign = match () {
             () if negative => "-",
@@ -354,7 +368,13 @@ impl Spec {
             'q' => self.pad(&quoted(shown, '"', self.plus), out),
             'x' | 'X' => {
                 let bytes = &text.as_bytes()[..self.precision.unwrap_or(text.len()).min(text.len())];
-                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let prefix = if self.sharp { "0x" } else { "" };
+                let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let hex = match self.space {
+                    true => hex.iter().map(|byte| format!("{prefix}{byte}")).collect::<Vec<_>>().join(" "),
+                    false if hex.is_empty() => String::new(),
+                    false => format!("{prefix}{}", hex.concat()),
+                };
                 self.pad(&if verb == 'X' { hex.to_uppercase() } else { hex }, out)
             }
             _ => self.bad(verb, arg, out),
@@ -367,7 +387,7 @@ impl Spec {
             return out.push_str(&format!("%!{verb}(<nil>)"));
         }
         out.push_str(&format!("%!{verb}({}=", type_name(arg)))?;
-        self.value('v', arg, out)?;
+        self.formatted('v', arg, out)?;
         out.push_str(")")
     }
 
@@ -402,7 +422,10 @@ pub(super) fn type_name(value: &Value) -> &'static str {
         Value::Float(_) => "float64",
         Value::String(_) => "string",
         Value::List(_) => "[]interface {}",
-        Value::Map(_) => value::special_type(value).unwrap_or("map[string]interface {}"),
+        Value::Map(entries) => value::special_type(value).unwrap_or_else(|| {
+            let texts = !entries.is_empty() && entries.values().all(|entry| matches!(entry, Value::String(_)));
+            if texts { "map[string]string" } else { "map[string]interface {}" }
+        }),
         Value::Function(_) => "func()",
         Value::Safe { .. } => "template.HTML",
     }

@@ -20,7 +20,7 @@ use gotmpl::parse::{
 };
 
 use super::functions::{self, Function, Regexes, Style};
-use super::{Access, AccessKind, FaultKind, TemplateError};
+use super::{Access, AccessKind, FaultKind, TemplateError, TemplateKind};
 use crate::rule::suggest;
 
 /// Nodes and commands a template may have, with `{{template}}` replaced by what it names.
@@ -84,6 +84,7 @@ struct Place {
 
 struct Lowering<'a> {
     text: &'a str,
+    kind: TemplateKind,
     defines: BTreeMap<SmolStr, ListNode>,
     dot: Place,
     dollar: Place,
@@ -105,10 +106,16 @@ struct Lowering<'a> {
     value_use: Option<Range<usize>>,
 }
 
-pub(super) fn lower(text: &str, tree: &ListNode, defines: Vec<DefineNode>) -> Result<Lowered, Vec<TemplateError>> {
+pub(super) fn lower(
+    text: &str,
+    kind: TemplateKind,
+    tree: &ListNode,
+    defines: Vec<DefineNode>,
+) -> Result<Lowered, Vec<TemplateError>> {
     let root = Place { variable: Some("$ dot".into()), known: Known::Root };
     let mut lowering = Lowering {
         text,
+        kind,
         defines: BTreeMap::new(),
         dot: root.clone(),
         dollar: root,
@@ -163,6 +170,11 @@ fn call(pos: Pos, name: &str, args: impl IntoIterator<Item = Expr>) -> CommandNo
     let place = Expr::Number(pos, Number::Int(pos.offset as i64));
     let args = [Expr::Identifier(pos, name.into()), fuel, place].into_iter().chain(args).collect();
     CommandNode { pos, args }
+}
+
+fn is_call(command: Option<&CommandNode>, function: &str) -> bool {
+    let first = command.and_then(|command| command.args.first());
+    matches!(first, Some(Expr::Identifier(_, name)) if name == function)
 }
 
 fn string(pos: Pos, text: &str) -> Expr {
@@ -318,12 +330,15 @@ impl Lowering<'_> {
                 self.command(command, index > 0, &mut commands);
             }
         }
-        let escaped = || {
-            let name = pipe.commands.last().and_then(|command| command.args.first());
-            matches!(name, Some(Expr::Identifier(_, name)) if matches!(name.as_str(), "html" | "urlquery" | "js"))
-        };
+        let last = commands.last().and_then(|command: &CommandNode| command.args.first());
+        let shown =
+            matches!(last, Some(Expr::Identifier(_, name)) if matches!(name.as_str(), "html" | "urlquery" | "js"));
+        if fate == Fate::Printed && self.kind == TemplateKind::Html && is_call(commands.last(), "html") {
+            // What is printed is escaped anyhow, and once is enough. gotmpl would see to that too, but not in a `range`.
+            commands.pop();
+        }
         match fate {
-            Fate::Printed if !escaped() => commands.push(call(pipe.pos, functions::SHOW, [])),
+            Fate::Printed if !shown => commands.push(call(pipe.pos, functions::SHOW, [])),
             Fate::Ranged => commands.push(call(pipe.pos, functions::RANGE, [])),
             Fate::Printed | Fate::Used => {}
         }
@@ -392,9 +407,10 @@ impl Lowering<'_> {
             Expr::Nil(pos) => self.fail(*pos, "`nil` cannot stand alone", None),
             _ => {
                 let value = self.expression(first);
-                // `(get …)` as a command of its own needs no brackets.
+                // A ` get` made here needs no brackets as a command of its own. Those of the text stay: what is within is
+                // no escaper of the whole.
                 match value {
-                    Expr::Pipe(_, pipe) if pipe.decl.is_empty() => out.extend(pipe.commands),
+                    Expr::Pipe(_, pipe) if !matches!(first, Expr::Pipe(..)) => out.extend(pipe.commands),
                     value => out.push(CommandNode { pos: command.pos, args: vec![value] }),
                 }
             }

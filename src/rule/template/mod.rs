@@ -179,7 +179,7 @@ impl Template {
         }
         let parsed = Parser::new(source, "{{", "}}").and_then(Parser::parse);
         let (tree, defines) = parsed.map_err(|error| vec![syntax_error(source, &error)])?;
-        let lowered = lower::lower(source, &tree, defines)?;
+        let lowered = lower::lower(source, kind, &tree, defines)?;
         let engine =
             Engine::build(kind, lowered.main, lowered.regexes).map_err(|error| vec![syntax_error(source, &error)])?;
         let (accesses, value_use) = (lowered.accesses, lowered.value_use);
@@ -428,7 +428,10 @@ fn syntax_error(source: &str, error: &gotmpl::TemplateError) -> TemplateError {
         cut if cut.starts_with("expected RightParen") => "a `)` is missing here".to_owned(),
         _ => message,
     };
-    TemplateError::new(source, lower::word(source, at), FaultKind::Syntax, message, None)
+    let hint = message
+        .contains("predefined escaper")
+        .then(|| "leave the escaper away: in HTML, values are escaped for the place they stand in".to_owned());
+    TemplateError::new(source, lower::word(source, at), FaultKind::Syntax, message, hint)
 }
 
 /// The data as templates see it.

@@ -192,7 +192,7 @@ fn floats_print_as_in_go(#[case] x: &str, #[case] v: &str, #[case] g: &str, #[ca
 }
 
 #[rstest]
-#[case(r#"printf "%6.2f|%-8.1f|%08.3f|%+v|% v|%5v" 1.0 1.0 1.0 1.0 1.0 1.0"#, "  1.00|1.0     |0001.000|+1| 1|    1")]
+#[case(r#"printf "%6.2f|%-8.1f|%08.3f|%+v|% v|%5v" 1.0 1.0 1.0 1.0 1.0 1.0"#, "  1.00|1.0     |0001.000|1| 1|    1")]
 #[case(
     r#"printf "%d|%s|%+d|%q|%t" 1e6 1e6 1e6 0.1 0.5"#,
     "%!d(float64=1e+06)|%!s(float64=1e+06)|%!d(float64=+1e+06)|%!q(float64=0.1)|%!t(float64=0.5)"
@@ -212,6 +212,8 @@ fn floats_print_as_in_go(#[case] x: &str, #[case] v: &str, #[case] g: &str, #[ca
 #[case(r#"printf "%e %g %G" 123456.789 1e-7 1e-7"#, "1.234568e+05 1e-07 1E-07")]
 #[case(r#"printf "%#x %o %b" 255 8 5"#, "0xff 10 101")]
 #[case(r#"printf "%+.2e|%+d|% d|%+q" 12345.678 5 5 "é""#, r#"+1.23e+04|+5| 5|"\u00e9""#)]
+#[case(r#"printf "% x|%#x|%.0d|%3.0d|%+v" "abc" "abc" 0 0 5"#, "61 62 63|0x616263||   |5")]
+#[case(r#"printf "% 5.2e|%U" -0.0 -3"#, "-0.00e+00|U+FFFFFFFFFFFFFFFD")]
 #[case(r#"printf "%v %s" nil nil"#, "<nil> %!s(<nil>)")]
 #[case(r#"print 1e6 1 2 "a" "b" 3.5"#, "1e+06 1 2ab3.5")]
 #[case(r#"println 1e6 "x" 1"#, "1e+06 x 1\n")]
@@ -229,6 +231,16 @@ fn html_is_escaped_for_the_place_it_stands_in() {
         r#"<a href="https://foghorn.example.com/ops?q=10.0.0.%3c7%3e" title='1e&#43;06'>183.62.140.253 10.0.0.&lt;7&gt; </a><b>x</b><i>a&amp;b</i>"#
     ]];
     expected.assert_eq(&render(TemplateKind::Html, source).unwrap());
+}
+
+#[test]
+fn html_is_escaped_once_where_the_template_does_it_too() {
+    let html = |source: &str| render(TemplateKind::Html, source).unwrap();
+    assert_eq!(html("{{ range $contributors }}{{ .Value | html }},{{ end }}"), "183.62.140.253,10.0.0.&lt;7&gt;,");
+    assert_eq!(
+        html(r#"{{ if html false }}yes{{ end }}<a href="/?q={{ urlquery "a b" }}">"#),
+        r#"yes<a href="/?q=a+b">"#
+    );
 }
 
 #[test]

@@ -81,7 +81,11 @@ impl<T: Read> Read for At<T> {
 
 /// A map with keys of the user's choice, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entries<T>(pub Vec<(At<String>, T)>);
+pub struct Entries<T> {
+    pub list: Vec<(At<String>, T)>,
+    /// Keys whose values were wrong: known names without a meaning.
+    pub unusable: Vec<At<String>>,
+}
 
 impl<T: Read> Read for Entries<T> {
     fn read(node: &Node, log: &mut Diagnostics) -> Option<Self> {
@@ -89,20 +93,23 @@ impl<T: Read> Read for Entries<T> {
             wrong_shape(node, "a map (`name: value`)", log);
             return None;
         };
-        let mut out = Vec::with_capacity(entries.len());
+        let mut out = Entries { list: Vec::with_capacity(entries.len()), unusable: Vec::new() };
         for (key, value) in entries {
-            if value.value == Value::Broken {
-                continue;
-            }
-            if value.value == Value::Null {
-                log.error(Code::WrongShape, key.place, format!("`{}` has no value", key.name));
-                continue;
-            }
-            if let Some(value) = T::read(value, log) {
-                out.push((At { value: key.name.clone(), place: key.place }, value));
+            let name = At { value: key.name.clone(), place: key.place };
+            let read = match value.value {
+                Value::Broken => None,
+                Value::Null => {
+                    log.error(Code::WrongShape, key.place, format!("`{}` has no value", key.name));
+                    None
+                }
+                _ => T::read(value, log),
+            };
+            match read {
+                Some(value) => out.list.push((name, value)),
+                None => out.unusable.push(name),
             }
         }
-        (entries.is_empty() || !out.is_empty()).then_some(Entries(out))
+        Some(out)
     }
 }
 
@@ -125,7 +132,14 @@ pub struct OneOrMany<T>(pub Vec<T>);
 impl<T: Read> Read for OneOrMany<T> {
     fn read(node: &Node, log: &mut Diagnostics) -> Option<Self> {
         match node.value {
-            Value::List(_) => Vec::read(node, log).map(OneOrMany),
+            Value::List(_) => {
+                // All or nothing: what is listed here belongs together, and half of it would mislead later checks.
+                let before = log.errors();
+                let list = Vec::read(node, log)?;
+                let broken =
+                    matches!(&node.value, Value::List(items) if items.iter().any(|i| i.value == Value::Broken));
+                (log.errors() == before && !broken).then_some(OneOrMany(list))
+            }
             _ => T::read(node, log).map(|one| OneOrMany(vec![one])),
         }
     }
@@ -301,6 +315,11 @@ impl<'a> MapReader<'a> {
         }
     }
 
+    /// The keys that are there.
+    pub fn keys(&self) -> Vec<At<String>> {
+        self.entries.iter().map(|(key, _)| At { value: key.name.clone(), place: key.place }).collect()
+    }
+
     pub fn take<T: Read>(&self, name: &str, log: &mut Diagnostics) -> Given<T> {
         match self.entries.iter().find(|(key, _)| key.name == name) {
             Some((_, node)) => Given::read_from(node, log),
@@ -349,7 +368,18 @@ macro_rules! yaml_map {
             /// Where the map begins.
             #[schemars(skip)]
             pub place: $crate::rule::diagnostic::Place,
+            /// The keys that are there, for pointing at them.
+            #[schemars(skip)]
+            pub keys: Vec<$crate::rule::yaml::read::At<String>>,
             $( $(#[$field_meta])* pub $field: $crate::rule::yaml::read::Given<$ty>, )*
+        }
+
+        impl $name {
+            /// Where a key stands; where it does not, where the map begins.
+            pub fn place_of(&self, key: &str) -> $crate::rule::diagnostic::Place {
+                let found = self.keys.iter().find(|at| at.value == key);
+                found.map_or($crate::rule::yaml::start(self.place), |at| at.place)
+            }
         }
 
         impl $crate::rule::yaml::read::Read for $name {
@@ -364,7 +394,7 @@ macro_rules! yaml_map {
                     secrets: &[$( $( $secret, )* )?],
                 };
                 let map = $crate::rule::yaml::read::MapReader::new(node, &known, foreign, log)?;
-                Some($name { place: node.place, $( $field: map.take(bare(stringify!($field)), log), )* })
+                Some($name { place: node.place, keys: map.keys(), $( $field: map.take(bare(stringify!($field)), log), )* })
             }
         }
     };
@@ -539,7 +569,7 @@ mod tests {
             let names: Option<Vec<&str>> =
                 thing.names.get().map(|list| list.0.iter().map(|at| at.value.as_str()).collect());
             let labels: Option<Vec<&str>> =
-                thing.labels.get().map(|map| map.0.iter().map(|(_, at)| at.value.as_str()).collect());
+                thing.labels.get().map(|map| map.list.iter().map(|(_, at)| at.value.as_str()).collect());
             out.push_str(&format!("{:?} {:?} {:?}\n", thing.colour.get().map(|at| at.value), names, labels));
         }
         for d in log.sorted() {

@@ -8,7 +8,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::model::batch::{Batch, Column};
+use crate::model::batch::{Batch, Column, StrSpan};
 use crate::model::labels::LABEL_VALUE_BYTES_MAX;
 
 const NULL: u8 = 0;
@@ -46,34 +46,67 @@ pub fn encode_key(parts: &[KeyPart], key: &mut Vec<u8>) {
     }
 }
 
-/// The key of one row of a batch, appended to `key`.
+/// Bytes that [`encode_row`] may write for one value, what it writes too much included.
+pub(super) const VALUE_BYTES_MAX: usize = 3 + LABEL_VALUE_BYTES_MAX + 32;
+
+/// The key of one row of a batch, the same as [`encode_key`] makes of its values, written to the front of `out`. Gives
+/// its length. `out` must have [`VALUE_BYTES_MAX`] bytes for each column.
 #[inline]
-pub(super) fn encode_row(batch: &Batch, columns: &[&Column], row: usize, key: &mut Vec<u8>) {
+pub(super) fn encode_row(batch: &Batch, columns: &[&Column], row: usize, out: &mut [u8]) -> usize {
+    let mut at = 0;
     for column in columns {
-        match column {
-            Column::Str(spans) => match spans[row] {
-                span if span.is_null() => key.push(NULL),
-                span => encode_text(batch.bytes(span), key),
-            },
-            Column::Int { values, nulls } => match nulls[row] {
-                true => key.push(NULL),
-                false => number(key, INT, values[row] as u64 ^ 1 << 63),
-            },
-            Column::Float { values, nulls } => match nulls[row] {
-                true => key.push(NULL),
-                false => number(key, FLOAT, ordered(values[row])),
-            },
-            Column::Bool { values, nulls } => key.push(match (nulls[row], values[row]) {
-                (true, _) => NULL,
-                (false, true) => TRUE,
-                (false, false) => FALSE,
-            }),
-            Column::Absent => key.push(NULL),
-        }
+        let out = &mut out[at..at + VALUE_BYTES_MAX];
+        at += match column {
+            Column::Str(spans) => write_text(batch, spans[row], out),
+            Column::Int { values, nulls } if !nulls[row] => write_number(out, INT, values[row] as u64 ^ 1 << 63),
+            Column::Float { values, nulls } if !nulls[row] => write_number(out, FLOAT, ordered(values[row])),
+            Column::Bool { values, nulls } if !nulls[row] => {
+                out[0] = if values[row] { TRUE } else { FALSE };
+                1
+            }
+            _ => {
+                out[0] = NULL;
+                1
+            }
+        };
     }
+    at
 }
 
 #[inline]
+fn write_number(out: &mut [u8], tag: u8, bits: u64) -> usize {
+    out[0] = tag;
+    out[1..9].copy_from_slice(&bits.to_be_bytes());
+    9
+}
+
+/// Short texts are copied as 16 or 32 bytes, whatever their length: the length is not worth a call and a branch. What
+/// is too much is overwritten by the next value or is behind the key's end.
+#[inline]
+fn write_text(batch: &Batch, span: StrSpan, out: &mut [u8]) -> usize {
+    let len = span.len as usize;
+    if span.is_null() || len == 0 {
+        out[0] = NULL;
+        return 1;
+    }
+    let arena: &[u8] = if span.is_extra() { &batch.extra } else { &batch.payload };
+    let text = &arena[span.start()..];
+    if len > LABEL_VALUE_BYTES_MAX {
+        let mut cut = Vec::new();
+        encode_text(&text[..len], &mut cut);
+        out[..cut.len()].copy_from_slice(&cut);
+        return cut.len();
+    }
+    out[0] = TEXT;
+    out[1..3].copy_from_slice(&(len as u16).to_le_bytes());
+    match text {
+        text if len <= 16 && text.len() >= 16 => out[3..19].copy_from_slice(&text[..16]),
+        text if len <= 32 && text.len() >= 32 => out[3..35].copy_from_slice(&text[..32]),
+        text => out[3..3 + len].copy_from_slice(&text[..len]),
+    }
+    3 + len
+}
+
 fn encode_text(text: &[u8], key: &mut Vec<u8>) {
     if text.is_empty() {
         return key.push(NULL);

@@ -203,6 +203,28 @@ proptest! {
     }
 
     #[test]
+    fn a_row_has_the_key_of_its_values(
+        texts in prop::collection::vec(prop_oneof!["[a-zü本]{0,40}", "[ü本]{330,420}"], 1..20), int in any::<i64>(), float in any::<f64>()
+    ) {
+        let schema = schema("s", &[("a", FieldType::String), ("b", FieldType::Int), ("c", FieldType::Float), ("d", FieldType::String)]);
+        let rows: Vec<Vec<Cell>> = texts
+            .iter()
+            .map(|text| vec![Cell::Str(text.clone()), Cell::Int(int), Cell::Float(float), Cell::Str(text.clone())])
+            .collect();
+        let batch = testing::batch(&schema, &rows);
+        let keys: Vec<&Column> = batch.columns.iter().collect();
+        let sel: Vec<u32> = (0..rows.len() as u32).collect();
+        let (mut index, mut gids) = (GroupIndex::new(100, 1), Vec::new());
+        index.lookup(&batch, &keys, &sel, &mut gids);
+        for (text, gid) in texts.iter().zip(gids) {
+            let mut key = Vec::new();
+            let text = KeyPart::Text(text);
+            encode_key(&[text, KeyPart::Int(int), KeyPart::Float(float), text], &mut key);
+            prop_assert_eq!(index.key(gid), &key);
+        }
+    }
+
+    #[test]
     fn keys_sort_as_their_numbers_do(a in any::<i64>(), b in any::<i64>(), x in any::<f64>(), y in any::<f64>()) {
         let key = |part| {
             let mut key = Vec::new();

@@ -10,6 +10,7 @@ use crate::alert::matcher::Matcher;
 use crate::alert::route::{GroupBy, Route, RouteTree};
 use crate::engine::desk::{Desk, DeskBounds, DeskConfig, DeskInput, DeskOutput, ReceiverPolicy};
 use crate::engine::journal::{Decision, JournalEntry};
+use crate::engine::transcript::Transcript;
 use crate::model::signal::ResolvedBecause;
 use crate::model::{
     Delivery, DeliveryId, EventTime, Evidence, Labels, Millis, Outcome, RuleMeta, Signal, SourceId, ThreadHandle,
@@ -52,8 +53,11 @@ pub(super) struct World {
     pub stand_ins: BTreeMap<(Arc<str>, usize), StandIn>,
     answers: BTreeMap<(WallTime, u64), Answer>,
     sent: u64,
+    /// Idempotency keys by integration for which a receipt said that they arrived (`O2`).
+    arrived: BTreeSet<(Arc<str>, usize, String)>,
+    keys: BTreeMap<DeliveryId, (usize, String)>,
     pub deliveries: Vec<(WallTime, Delivery)>,
-    pub journal: Vec<JournalEntry>,
+    pub transcript: Transcript,
     log: String,
     show_all: bool,
 }
@@ -72,14 +76,17 @@ impl World {
                 stand_ins.insert((receiver.name.clone(), integration), stand_in);
             }
         }
+        let transcript = Transcript::new(&config);
         World {
             desk: Desk::new(config, seed),
             now: WallTime(0),
             stand_ins,
             answers: BTreeMap::new(),
             sent: 0,
+            arrived: BTreeSet::new(),
+            keys: BTreeMap::new(),
             deliveries: Vec::new(),
-            journal: Vec::new(),
+            transcript,
             log: String::new(),
             show_all: false,
         }
@@ -106,13 +113,16 @@ impl World {
 
     pub(super) fn handle(&mut self, input: DeskInput) {
         let mut out = Vec::new();
+        if let DeskInput::Receipt { receiver, id, outcome: Outcome::Delivered { .. } } = &input
+            && let Some((integration, key)) = self.keys.get(id)
+        {
+            self.arrived.insert((receiver.clone(), *integration, key.clone()));
+        }
         self.desk.handle(self.now, input, &mut out);
+        self.transcript.take(self.now, &out);
         for output in out {
             match output {
-                DeskOutput::Journal(entry) => {
-                    self.show(&entry);
-                    self.journal.push(entry);
-                }
+                DeskOutput::Journal(entry) => self.show(&entry),
                 DeskOutput::Deliver { receiver, delivery } => self.deliver(receiver, delivery),
                 DeskOutput::DeadLetter(_) => {}
             }
@@ -121,8 +131,13 @@ impl World {
     }
 
     pub(super) fn signal(&mut self, name: &AlertName, transition: Transition, fired_at: Option<EventTime>) {
+        let signal = self.signal_now(name, transition, fired_at);
+        self.handle(DeskInput::Signals(vec![signal]));
+    }
+
+    pub(super) fn signal_now(&self, name: &AlertName, transition: Transition, fired_at: Option<EventTime>) -> Signal {
         let at = EventTime(self.now.0);
-        let signal = Signal {
+        Signal {
             rule: rule(&name.rule),
             labels: name.labels.clone(),
             transition,
@@ -132,8 +147,7 @@ impl World {
             annotations: Vec::new(),
             value: Some(1.0),
             evidence: Arc::new(Evidence::default()),
-        };
-        self.handle(DeskInput::Signals(vec![signal]));
+        }
     }
 
     pub(super) fn fire(&mut self, name: &AlertName) {
@@ -177,6 +191,10 @@ impl World {
             let _ = write!(line, " in thread {}", thread.0.join("/"));
         }
         self.log(&line);
+        let key = note.idempotency_key();
+        let known = self.arrived.contains(&(receiver.clone(), delivery.integration, key.clone()));
+        assert!(!known, "O2: {key} is sent again after it arrived");
+        self.keys.insert(delivery.id, (delivery.integration, key));
 
         let stand_in = self.stand_ins.get_mut(&(receiver.clone(), delivery.integration)).expect("a stand-in");
         let reason = || "503 from the stand-in".to_owned();
@@ -191,7 +209,8 @@ impl World {
             Mood::Hangs => None,
         };
         if matches!(outcome, Some(Outcome::Delivered { .. }) | None) {
-            let firing: BTreeSet<String> = note.firing().map(|alert| AlertName::from(alert).to_string()).collect();
+            let name = |alert| format!("{} {}", note.group_key, AlertName::from(alert));
+            let firing: BTreeSet<String> = note.firing().map(name).collect();
             stand_in.believes.insert(note.dedup_key(), firing);
         }
         if matches!(outcome, Some(Outcome::Delivered { .. })) {
@@ -251,7 +270,7 @@ impl World {
 
     fn log(&mut self, line: &str) {
         let line = line.replace("1970-01-01T", "").replace('Z', "");
-        let _ = writeln!(self.log, "{:>9}  {line}", Millis(self.now.0).to_string());
+        let _ = writeln!(self.log, "{:<12}{line}", Millis(self.now.0).to_string());
     }
 }
 
