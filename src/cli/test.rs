@@ -19,7 +19,7 @@ pub struct TestArgs {
     #[arg(required = true, value_name = "FILE")]
     pub paths: Vec<PathBuf>,
     /// Write what came into the `expect` blocks. The variable `UPDATE=1` does the same.
-    #[arg(long, env = "UPDATE", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1,
+    #[arg(long, env = "UPDATE", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false")]
     pub update: bool,
     /// Shards. What comes does not depend on it.

@@ -41,6 +41,8 @@ pub struct Intake {
     swept: i64,
     buffers: Buffers,
     pub counts: FeedCounts,
+    /// The earliest event refused for want of a group since somebody took this.
+    pub first_overflow: Option<i64>,
 }
 
 /// What became of the rows a feed was shown: `rows = filtered + late + overflowed + recorded` (conservation).
@@ -86,6 +88,7 @@ impl Intake {
             swept: i64::MIN,
             buffers: Buffers::default(),
             counts: FeedCounts::default(),
+            first_overflow: None,
         }
     }
 
@@ -122,7 +125,8 @@ impl Intake {
         let keys: Vec<&Column> = plan.keys.iter().map(|key| column(batch, &b.derived, *key)).collect();
         self.index.lookup(batch, &keys, &b.sel, &mut b.gids);
         if b.gids.contains(&GROUP_OVERFLOW) {
-            drop_overflowed(&mut b.sel, &mut b.gids);
+            let first = drop_overflowed(&batch.time, &mut b.sel, &mut b.gids);
+            self.first_overflow = Some(self.first_overflow.map_or(first, |known| known.min(first)));
             let lost = (selected - b.sel.len()) as u64;
             self.counts.overflowed += lost;
             refused.add(Refusal::TooManyGroups, lost);
@@ -195,10 +199,13 @@ impl Intake {
     }
 }
 
-fn drop_overflowed(sel: &mut Vec<u32>, gids: &mut Vec<u32>) {
-    let mut kept = 0;
+/// The earliest time among those dropped.
+fn drop_overflowed(times: &[i64], sel: &mut Vec<u32>, gids: &mut Vec<u32>) -> i64 {
+    let (mut kept, mut first) = (0, i64::MAX);
     for at in 0..gids.len() {
-        if gids[at] != GROUP_OVERFLOW {
+        if gids[at] == GROUP_OVERFLOW {
+            first = first.min(times[sel[at] as usize]);
+        } else {
             gids[kept] = gids[at];
             sel[kept] = sel[at];
             kept += 1;
@@ -206,6 +213,7 @@ fn drop_overflowed(sel: &mut Vec<u32>, gids: &mut Vec<u32>) {
     }
     gids.truncate(kept);
     sel.truncate(kept);
+    first
 }
 
 /// Pane index and time of each selected row. Neighbours mostly share a pane, so the division is mostly skipped.

@@ -114,8 +114,8 @@ impl Local {
                             self.inputs.push((shard, ShardInput::Peer(message)));
                         }
                         ShardOutput::DeadLetter(DeadLetter { .. }) => self.dead_letters += 1,
-                        ShardOutput::Degraded { rule, groups_max, refused } => {
-                            self.timeline.degraded(rule, groups_max, refused);
+                        ShardOutput::Degraded { at, rule, groups_max, refused } => {
+                            self.timeline.degraded(at, rule, groups_max, refused);
                         }
                     }
                 }
@@ -140,19 +140,28 @@ pub struct Timeline {
     pub desk: Desk,
     now: WallTime,
     signals: Vec<Signal>,
+    /// What shards said of their limits, for ticks that are not complete yet.
+    degradations: Vec<(EventTime, DeskInput)>,
     transcript: Transcript,
 }
 
 impl Timeline {
     pub fn new(config: DeskConfig, seed: u64) -> Self {
         let transcript = Transcript::new(&config);
-        Timeline { desk: Desk::new(config, seed), now: WallTime::MIN, signals: Vec::new(), transcript }
+        Timeline {
+            desk: Desk::new(config, seed),
+            now: WallTime::MIN,
+            signals: Vec::new(),
+            degradations: Vec::new(),
+            transcript,
+        }
     }
 
     /// Plays signals, sorted by tick, with the desk's own timers between them, up to and including `until`.
     pub fn play(&mut self, signals: Vec<Signal>, until: EventTime) {
         let mut signals = signals.into_iter().peekable();
         while let Some(at) = signals.peek().map(|signal| signal.at) {
+            self.tell_degradations(at);
             self.run_timers(WallTime::from_event(at) - Millis(1));
             let mut tick = Vec::new();
             while let Some(signal) = signals.next_if(|signal| signal.at == at) {
@@ -163,17 +172,29 @@ impl Timeline {
             self.signals.extend(news.cloned());
             self.tell(DeskInput::Signals(tick));
         }
+        self.tell_degradations(until);
         if until != EventTime::MAX {
             self.run_timers(WallTime::from_event(until));
         }
     }
 
-    /// A rule reached its limit of groups (and refused so many events), or has room again.
-    pub fn degraded(&mut self, rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64>) {
-        self.tell(match refused {
+    /// A rule reached its limit of groups (and refused so many events), or has room again. Said once that tick is
+    /// complete: at the moment it is noticed, the wall may stand far behind, or not have begun.
+    pub fn degraded(&mut self, at: EventTime, rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64>) {
+        let input = match refused {
             Some(refused) => DeskInput::RuleDegraded { rule, groups_max, refused },
             None => DeskInput::RuleRestored { rule },
-        });
+        };
+        self.degradations.push((at, input));
+    }
+
+    fn tell_degradations(&mut self, until: EventTime) {
+        self.degradations.sort_by_key(|(at, _)| *at);
+        let due = self.degradations.partition_point(|(at, _)| *at <= until);
+        for (at, input) in self.degradations.drain(..due).collect::<Vec<_>>() {
+            self.run_timers(WallTime::from_event(at));
+            self.tell(input);
+        }
     }
 
     /// What happened since the last call, in order.

@@ -72,7 +72,9 @@ pub enum ShardOutput {
     Judged(EventTime),
     DeadLetter(DeadLetter),
     /// A rule reached its limit of groups and has refused so many events, or (`None`) is well below it again.
+    /// `at` is the tick of the first event refused, or at which there was room.
     Degraded {
+        at: EventTime,
         rule: Arc<RuleMeta>,
         groups_max: usize,
         refused: Option<u64>,
@@ -233,7 +235,7 @@ impl Shard {
             .iter()
             .map(|feed| FeedState {
                 intake: Intake::new(feed, seed),
-                book: Book::new(feed, feed.group_limit.div_ceil(shards), seed),
+                book: Book::new(feed, share_of(feed.group_limit, shards), seed),
                 inbox: BTreeMap::new(),
                 reader: PartialReader::new(&feed.windows),
                 exemplars: BTreeMap::new(),
@@ -516,7 +518,7 @@ impl Shard {
         }
         state.intake.sweep(plan, target);
         out.extend(signals.into_iter().map(ShardOutput::Signal));
-        out.extend(state.degradation(plan));
+        out.extend(state.degradation(plan, target));
     }
 
     fn report_judged(&mut self, out: &mut Vec<ShardOutput>) {
@@ -616,6 +618,13 @@ impl StreamState {
     }
 }
 
+/// Groups one of `shards` owners may hold. Groups fall on owners by chance, so an owner may hold four standard deviations
+/// more than its even share: a rule must not be degraded below its limit because of an uneven hash.
+fn share_of(limit: usize, shards: usize) -> usize {
+    let share = limit.div_ceil(shards);
+    (share + 4 * (share.isqrt() + 1)).min(limit)
+}
+
 /// The last pane that may be sent: sources that hold nothing back have everything sent, so that nobody waits for them.
 fn closed_by(low: Low, pane: i64) -> i64 {
     match low {
@@ -668,10 +677,12 @@ impl FeedState {
     }
 
     /// Says when the rules of this feed reach their limit of groups, and when they are well below it again.
-    fn degradation(&mut self, plan: &FeedPlan) -> Vec<ShardOutput> {
+    fn degradation(&mut self, plan: &FeedPlan, target: i64) -> Vec<ShardOutput> {
         let overflowed = self.intake.counts.overflowed + self.book.overflowed;
         let grown = overflowed > self.overflow_seen;
         self.overflow_seen = overflowed;
+        let pane = self.intake.first_overflow.take().map_or(target, |time| time.div_euclid(plan.pane.0));
+        let at = EventTime(pane.saturating_add(1).saturating_mul(plan.pane.0));
         let roomy = self.intake.index.len() < plan.group_limit - plan.group_limit / 10;
         let degraded = grown || (self.degraded && !roomy);
         if degraded == self.degraded {
@@ -680,6 +691,7 @@ impl FeedState {
         self.degraded = degraded;
         let refused = degraded.then_some(overflowed);
         let said = |rule: &RulePlan| ShardOutput::Degraded {
+            at,
             rule: rule.rule.meta.clone(),
             groups_max: plan.group_limit,
             refused,

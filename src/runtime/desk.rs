@@ -34,6 +34,7 @@ pub(super) enum DeskMail {
         until: EventTime,
     },
     Degraded {
+        at: EventTime,
         rule: Arc<RuleMeta>,
         groups_max: usize,
         refused: Option<u64>,
@@ -188,7 +189,7 @@ impl WallDesk {
 fn input(message: DeskMail) -> DeskInput {
     match message {
         DeskMail::Judged { signals, .. } => DeskInput::Signals(signals),
-        DeskMail::Degraded { rule, groups_max, refused: Some(refused) } => {
+        DeskMail::Degraded { rule, groups_max, refused: Some(refused), .. } => {
             DeskInput::RuleDegraded { rule, groups_max, refused }
         }
         DeskMail::Degraded { rule, refused: None, .. } => DeskInput::RuleRestored { rule },
@@ -229,7 +230,9 @@ impl EventDesk {
                     self.merger.release(&mut released);
                     self.timeline.play(released, self.merger.complete());
                 }
-                DeskMail::Degraded { rule, groups_max, refused } => self.timeline.degraded(rule, groups_max, refused),
+                DeskMail::Degraded { at, rule, groups_max, refused } => {
+                    self.timeline.degraded(at, rule, groups_max, refused);
+                }
                 DeskMail::Stalled { .. } | DeskMail::Recovered { .. } => {} // there is no wall clock to stall against
             }
             if self.merger.complete() == EventTime::MAX

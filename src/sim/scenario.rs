@@ -8,7 +8,7 @@ use crate::engine::desk::DeskConfig;
 use crate::engine::local::{Happening, Local};
 use crate::engine::plan::Plan;
 use crate::model::batch::RawBatchBuilder;
-use crate::model::delivery::AlertStatus;
+use crate::model::delivery::{AlertStatus, SendReason};
 use crate::model::position::SourceId;
 use crate::model::signal::{ResolvedBecause, Signal, Transition};
 use crate::model::time::{EventTime, Millis};
@@ -139,12 +139,18 @@ fn line(what: &Happening, start: EventTime) -> String {
             let n = &block.notification;
             let count = |status| n.alerts.iter().filter(|alert| alert.status == status).count();
             let (firing, resolved) = (count(AlertStatus::Firing), count(AlertStatus::Resolved));
-            let reason = format!("{:?}", n.reason).to_lowercase();
-            let offset = Millis(n.at.0 - start.0);
+            let reason = match n.reason {
+                SendReason::New => "new",
+                SendReason::Changed => "changed",
+                SendReason::Repeat => "still",
+                SendReason::AllResolved => "all over",
+            };
+            let offset = Millis(n.at.0 - start.0).to_string();
             let counts = [(firing, "firing"), (resolved, "resolved")];
             let counts: Vec<String> =
                 counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-            format!("{offset:<9} sent      {}  {reason}: {}", block.target(), counts.join(", "))
+            let group = &n.group_labels;
+            format!("{offset:<9} sent       {}  {reason} {group}: {}", block.target(), counts.join(", "))
         }
     }
 }
@@ -167,6 +173,6 @@ fn signal_line(signal: &Signal, start: EventTime) -> String {
     });
     let top = signal.evidence.contributors.iter().map(|c| format!("{}:{}×{}", c.name, c.value, c.count));
     let facts: Vec<String> = values.chain(top).collect();
-    let offset = signal.at.since(start);
-    format!("{offset:<9} {state:<9} {}{labels}  {}", signal.rule.name, facts.join(" ")).trim_end().to_owned()
+    let offset = signal.at.since(start).to_string();
+    format!("{offset:<9} {state:<10} {}{labels}  {}", signal.rule.name, facts.join(" ")).trim_end().to_owned()
 }

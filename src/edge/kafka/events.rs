@@ -12,7 +12,7 @@ pub enum SourceEvent {
     /// Records of one stream, of any of the partitions the shard holds.
     Records { stream: usize, batch: RawBatch },
     /// These partitions are read from now on, each for the stream it is named with. A topic that two streams name is
-    /// here twice, and its records come once for each.
+    /// here twice, and its records come once for each. Every shard is told; one that gets none of them, with an empty list.
     Assigned(Vec<(usize, SourceId)>),
     /// These partitions go to another member; no more records of them will follow.
     Revoked(Vec<SourceId>),

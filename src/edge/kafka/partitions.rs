@@ -94,7 +94,7 @@ impl Intake {
         self.held.get(shard).copied().unwrap_or(false)
     }
 
-    /// Takes partitions on and tells their shards. A topic that no stream wants cannot come, as patterns mean the same
+    /// Takes partitions on and tells the shards. A topic that no stream wants cannot come, as patterns mean the same
     /// to librdkafka and to us; if one did, its records would be passed over.
     pub fn assign(&mut self, sources: Vec<SourceId>) {
         let mut told: Vec<Vec<(usize, SourceId)>> = vec![Vec::new(); self.shards];
@@ -118,7 +118,8 @@ impl Intake {
         }
         self.partitions.sort_by(|a, b| a.source.cmp(&b.source));
         self.forget_indexes();
-        self.tell(told.into_iter().map(|list| (!list.is_empty()).then_some(SourceEvent::Assigned(list))));
+        // To every shard: one that gets nothing has to know that it holds nobody back.
+        self.tell(told.into_iter().map(|list| Some(SourceEvent::Assigned(list))));
     }
 
     /// Tells the shards that partitions go, after everything read of them. They are ours until [`Intake::remove`].
