@@ -111,7 +111,9 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
     let producer = cluster.producer();
     let poison: [&[u8]; 3] = [b"not json at all", b"{\"ts\": 1", b"\xff\xfe\x00"];
     poison.iter().for_each(|bytes| send(&producer, &topic, 0, bytes));
+    let fired = std::time::Instant::now();
     wait_for("the alert to fire", || {
+        assert!(fired.elapsed() < Duration::from_secs(20), "nothing fires: {}", log());
         request(&producer, &topic, 503);
         request(&producer, &topic, 503);
         request(&producer, &topic, 200);

@@ -443,7 +443,7 @@ impl Shard {
         let joined = state.progress.iter().map(|shard| shard.low).fold(Low::Nothing, Low::join);
         let ended = joined == Low::Nothing && state.progress.iter().any(|shard| shard.ended);
         let settled = state.watermarks.settle(joined);
-        let joined = if ended { EventTime::MAX } else { settled.max(state.floor) };
+        let joined = if ended { EventTime::MAX } else { settled };
         state.joined = state.joined.max(joined); // `S3`
         let earliest = state.progress.iter().filter_map(|shard| shard.earliest).min();
         let latest = state.progress.iter().filter_map(|shard| shard.latest).max();
