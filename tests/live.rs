@@ -85,7 +85,7 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
          streams:\n  requests:\n    topics: {topic}\n    format: json\n    time: {{ field: ts, format: epoch_ms }}\n    \
          lateness: 200ms\n    idle_timeout: 1s\n    dead_letter: {dead}\n    fields: {{ service: string, status: int }}\n\
          rules: rules.yaml\n\
-         route: {{ receiver: hook, group_wait: 100ms, group_interval: 200ms }}\n\
+         route: {{ receiver: hook, group_wait: 100ms, group_interval: 1s }}\n\
          receivers:\n  - name: hook\n    webhook_configs: [{{ url: \"{}\" }}]\n",
         cluster.bootstrap(),
         unique("live-group"),
