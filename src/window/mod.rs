@@ -15,7 +15,7 @@
 //! A million quiet groups must fit beside a few busy ones, so all state is by how much traffic there is: slots of one
 //! cache line with the first samples inside (`open`, `open_log`), rings of bytes for panes (`ring`), logs of 16-bit bucket
 //! indexes until a group earns counters of its own (`tiers`). A group with two counts and a histogram, `5m` in panes of
-//! `10s`, costs less than 1 KiB at an event a second; `tests/window_memory.rs` weighs it with a counting allocator.
+//! `10s`, costs less than 1 KiB at half an event a second; `tests/window_memory.rs` weighs it with a counting allocator.
 //!
 //! Time is the index of a pane; nothing here knows a clock, a thread or a file.
 
