@@ -102,3 +102,21 @@ fn schema_and_completions_print_and_help_names_every_command() {
         assert!(out.contains(word), "{word}: {out}");
     }
 }
+
+/// `externalURL` in an annotation is where the page can be reached, with a configuration as without one.
+#[test]
+fn templates_know_where_the_page_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = "streams:\n  s:\n    format: json\n    time: { field: t, format: epoch_s }\n    fields: { a: int }\n\
+                 groups:\n  - name: g\n    interval: 10s\n    rules:\n      - alert: A\n        from: s\n        window: 10s\n        \
+                 let: { n: count(*) }\n        when: n >= 1\n        annotations: { summary: \"see {{ externalURL }}/a\" }\n";
+    std::fs::write(folder.path().join("r.yaml"), rules).expect("written");
+    std::fs::write(folder.path().join("in"), "{\"t\":100,\"a\":1}\n").expect("written");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_foghorn"))
+        .args(["replay", "--quiet", "--stream", "s", "in", "--rules", "r.yaml"])
+        .current_dir(&folder)
+        .output()
+        .expect("the program is built");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("see http://127.0.0.1:9477/a"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -58,7 +58,9 @@ impl World {
 
     fn of(loaded: Loaded) -> World {
         let schemas: Vec<_> = loaded.streams.iter().map(|stream| stream.schema.clone()).collect();
-        let plan = Arc::new(Plan::build(&schemas, &loaded.rules.rules));
+        let url =
+            loaded.config.as_ref().map_or_else(|| EXTERNAL_URL.into(), |config| config.server.external_url.clone());
+        let plan = Arc::new(Plan::build(&schemas, &loaded.rules.rules).with_external_url(&url));
         World { plan, streams: loaded.streams, config: loaded.config }
     }
 

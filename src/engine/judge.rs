@@ -102,7 +102,7 @@ pub fn labels(plan: &RulePlan, index: &GroupIndex, gid: u32) -> Labels {
     let data = TemplateData {
         labels: &group,
         external_labels: &Labels::default(),
-        external_url: "",
+        external_url: &plan.external_url,
         value: None,
         evidence: &Evidence::default(),
         at: EventTime::MIN,
@@ -143,7 +143,7 @@ pub fn signal(
     let data = TemplateData {
         labels: &active.labels,
         external_labels: &Labels::default(),
-        external_url: "",
+        external_url: &view.plan.external_url,
         value,
         evidence: &evidence,
         at: view.at,

@@ -88,6 +88,8 @@ pub struct RulePlan {
     pub suspects: Suspects,
     /// Keys of the groups named in `expect`.
     pub expected: Vec<Vec<u8>>,
+    /// Where the page can be reached: `externalURL` in templates.
+    pub external_url: Arc<str>,
 }
 
 /// How a `let` is read from the windows.
@@ -169,6 +171,14 @@ impl Plan {
             stream.needed.dedup();
         }
         plan
+    }
+}
+
+impl Plan {
+    /// Tells templates where the page can be reached.
+    pub fn with_external_url(mut self, url: &Arc<str>) -> Plan {
+        self.feeds.iter_mut().flat_map(|feed| &mut feed.rules).for_each(|rule| rule.external_url = url.clone());
+        self
     }
 }
 
@@ -263,7 +273,7 @@ impl Draft {
         }
         let suspects = suspects(rule, &lets, &inputs);
         let expected = rule.absent.iter().flat_map(|absent| &absent.expect).map(|values| encode_key(values)).collect();
-        self.feed.rules.push(RulePlan { rule: rule.clone(), index, lets, suspects, expected });
+        self.feed.rules.push(RulePlan { rule: rule.clone(), index, lets, suspects, expected, external_url: "".into() });
     }
 
     /// The accumulator a `let` reads and how it reads it.
