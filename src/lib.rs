@@ -24,9 +24,10 @@
 //! | [`alert`] | one alert's life, routing, groups | |
 //! | [`notify`] | notification → request, response → outcome, outbox, retry | alert |
 //! | [`engine`] | shard, desk, plan, journal, transcript | all above |
+//! | [`checkpoint`] | the state of both machines as one file | engine |
 //! | [`sim`] | scenarios and made-up traffic | engine and above |
-//! | [`edge`] | Kafka, files, HTTP, SMTP, clock, log: the only I/O | notify, engine |
-//! | [`runtime`] | threads and bounded channels | engine, edge, notify, alert |
+//! | [`edge`] | Kafka, files, disk, HTTP, SMTP, clock, log: the only I/O | notify, engine, checkpoint |
+//! | [`runtime`] | threads and bounded channels | engine, checkpoint, edge, notify, alert |
 //! | [`config`], [`api`], [`cli`] | what people touch; nobody depends on them | anything |
 //!
 //! What holds everywhere:
@@ -51,6 +52,7 @@ pub mod rule;
 pub mod alert;
 pub mod notify;
 
+pub mod checkpoint;
 pub mod engine;
 pub mod sim;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn::alert::route::{GroupBy, Route, RouteTree};
+use foghorn::checkpoint::{self, Checkpoint, Head};
 use foghorn::config::load::load_rules_from_text;
 use foghorn::engine::desk::{DeskConfig, ReceiverPolicy};
 use foghorn::engine::local::{Happening, Local};
@@ -13,7 +14,7 @@ use foghorn::engine::transcript::Paint;
 use foghorn::model::batch::RawBatchBuilder;
 use foghorn::model::position::SourceId;
 use foghorn::model::time::Millis;
-use foghorn::model::{EventTime, Signal, Transition};
+use foghorn::model::{EventTime, Signal, Transition, WallTime};
 use foghorn::notify::outbox::IntegrationPolicy;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -144,16 +145,55 @@ fn play(
     plan: &Arc<Plan>,
     partitions: &[Vec<Event>],
     shards: usize,
-    mut pick: impl FnMut(&[usize]) -> (usize, usize),
+    pick: impl FnMut(&[usize]) -> (usize, usize),
 ) -> (Vec<Signal>, String) {
-    let mut local = Local::new(plan, shards, desk(), 0).expect("it decodes");
-    let sources: Vec<_> = (0..PARTITIONS).map(|p| (0, SourceId::new("requests", p as i32))).collect();
+    play_with_crashes(plan, partitions, shards, pick, || None)
+}
+
+fn sources() -> Vec<(usize, SourceId)> {
+    (0..PARTITIONS).map(|p| (0, SourceId::new("requests", p as i32))).collect()
+}
+
+/// Takes a checkpoint, throws the machine away, and goes on from the checkpoint's bytes with `shards` shards.
+fn crash(mut local: Local, plan: &Arc<Plan>, shards: usize) -> Local {
+    let mut cut = local.cut();
+    let head =
+        Head { number: 1, taken_at: WallTime(0), program: "a test".into(), clean: false, desk_meaning: 0, seed: 0 };
+    let (mut bytes, desk_cut) = (Vec::new(), cut.desk);
+    checkpoint::write(&Checkpoint { head, shards: cut.shards, desk: desk_cut }, &mut bytes).expect("it is written");
+    let read = checkpoint::read(&bytes[..]).expect("it is whole");
+    (cut.shards, cut.desk) = (read.shards, read.desk);
+    let mut local = Local::new(plan, shards, desk(), 0).expect("it decodes").with_cuts();
+    local.restore(cut).expect("panes are whole");
+    local.assign(&sources());
+    local
+}
+
+/// As [`play`]; `crashes` says whether the machine is thrown away before the next records, and how many shards the next
+/// one has.
+fn play_with_crashes(
+    plan: &Arc<Plan>,
+    partitions: &[Vec<Event>],
+    shards: usize,
+    mut pick: impl FnMut(&[usize]) -> (usize, usize),
+    mut crashes: impl FnMut() -> Option<usize>,
+) -> (Vec<Signal>, String) {
+    let mut local = Local::new(plan, shards, desk(), 0).expect("it decodes").with_cuts();
+    let sources = sources();
     local.assign(&sources);
+    let mut happened = Vec::new();
     let mut next = [0; PARTITIONS];
     loop {
         let left: Vec<usize> = (0..PARTITIONS).filter(|p| next[*p] < partitions[*p].len()).collect();
         if left.is_empty() {
             break;
+        }
+        if let Some(shards) = crashes() {
+            happened.extend(local.take_happened());
+            local = crash(local, plan, shards);
+            for ended in (0..PARTITIONS).filter(|p| next[*p] == partitions[*p].len()) {
+                local.ended(&sources[ended].1);
+            }
         }
         let (partition, count) = pick(&left);
         let end = (next[partition] + count).min(partitions[partition].len());
@@ -170,7 +210,8 @@ fn play(
     }
     local.finish();
     let (mut signals, mut transcript) = (Vec::new(), String::new());
-    for what in local.take_happened() {
+    happened.extend(local.take_happened());
+    for what in happened {
         match what {
             Happening::Signal(signal) => signals.push(*signal),
             Happening::Sent(block) => transcript += &block.text(Paint::Plain),
@@ -252,6 +293,31 @@ fn oracle(events: &[Event], service: &str, until: EventTime) -> BTreeMap<&'stati
         ("earlier", Some(window(20_000, 30_000).count() as f64)),
         ("short", Some(window(10_000, 0).count() as f64 / 10.0)),
     ])
+}
+
+/// `C3`: a machine that is thrown away again and again, and goes on from its checkpoints with any number of shards.
+#[test]
+fn the_transcript_is_the_same_for_any_number_of_checkpoints_and_restarts() {
+    let plan = plan();
+    for seed in 0..6 {
+        let partitions = world(seed);
+        let (signals, expected) = plainly(&plan, &partitions);
+        for crash_one_in in [400, 40, 8] {
+            let mut rng = StdRng::seed_from_u64(seed * 1_000 + crash_one_in);
+            let mut dice = StdRng::seed_from_u64(seed * 1_000 + crash_one_in + 1);
+            let shards = rng.random_range(1..=5);
+            let same_shards = rng.random_bool(0.5);
+            let pick = |left: &[usize]| (left[rng.random_range(0..left.len())], rng.random_range(1..=30));
+            let mut crashed = 0;
+            let (other, transcript) = play_with_crashes(&plan, &partitions, shards, pick, || {
+                let now = dice.random_ratio(1, crash_one_in as u32);
+                crashed += usize::from(now);
+                now.then(|| if same_shards { shards } else { dice.random_range(1..=5) })
+            });
+            assert_eq!(expected, transcript, "seed {seed}, {crashed} crashes, from {shards} shards");
+            assert_eq!(signals, other, "seed {seed}, {crashed} crashes: the signals behind it");
+        }
+    }
 }
 
 #[test]

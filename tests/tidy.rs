@@ -17,9 +17,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("alert", &[]),
     ("notify", &["alert"]),
     ("engine", &["decode", "stream", "window", "rule", "alert", "notify"]),
-    ("sim", &["engine", "rule", "stream", "window", "alert", "notify", "decode"]),
-    ("edge", &["notify", "engine"]),
-    ("runtime", &["engine", "edge", "notify", "alert"]),
+    ("checkpoint", &["engine"]),
+    ("sim", &["engine", "checkpoint", "rule", "stream", "window", "alert", "notify", "decode"]),
+    ("edge", &["notify", "engine", "checkpoint"]),
+    ("runtime", &["engine", "checkpoint", "edge", "notify", "alert"]),
     ("config", &["rule", "stream", "decode", "alert", "notify", "engine", "edge", "sim"]),
     ("api", &["runtime", "engine", "edge", "rule", "alert", "notify", "config"]),
     (

@@ -51,7 +51,7 @@ pub enum LegState {
 }
 
 /// One integration's share of a group.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Leg {
     pub state: LegState,
     /// What the receiver gave back for threading.
@@ -268,7 +268,7 @@ pub struct Shown {
 }
 
 /// Alerts of one route that agree on its `group_by` labels, from the first that fires to the last end that is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Group {
     /// `{}/{severity="critical"}:{alertname="X"}`
     pub key: Arc<str>,
@@ -358,6 +358,26 @@ impl Group {
             self.ended.insert(alert, view.clone());
         }
         owed
+    }
+
+    pub fn fires(&self, alert: AlertId) -> bool {
+        self.firing.contains(&alert)
+    }
+
+    /// The alert is told by another group from now on: here it neither fires nor ends.
+    pub fn leave(&mut self, alert: AlertId) {
+        self.firing.remove(&alert);
+        self.ended.remove(&alert);
+        for leg in &mut self.legs {
+            leg.shown.remove(&alert);
+            leg.known.remove(&alert);
+        }
+    }
+
+    /// The integrations of the receiver are others than they were: `None` is one that has heard nothing yet.
+    pub fn take_legs(&mut self, legs: Vec<Option<Leg>>, now: WallTime) {
+        self.legs = legs.into_iter().map(|leg| leg.unwrap_or_else(|| Leg::new(now))).collect();
+        self.prune();
     }
 
     /// Beyond `max` ends that are owed, gives up the oldest: no leg will hear of it.

@@ -170,7 +170,7 @@ impl Life {
 }
 
 /// What the desk keeps of one alert.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Alert {
     pub id: AlertId,
     pub rule: Arc<RuleMeta>,

@@ -13,6 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::alert::matcher::Matcher;
 use crate::model::{Labels, Millis};
 
@@ -120,7 +122,7 @@ pub enum RouteError {
 }
 
 /// Index of a node in its tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RouteId(pub usize);
 
 /// One node with everything inherited.

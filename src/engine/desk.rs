@@ -15,6 +15,7 @@
 //! - `K4` a notification's keys are the same for every attempt and never used for another
 
 mod config;
+mod keep;
 mod meta;
 mod speak;
 mod table;
@@ -26,8 +27,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use config::{DeskBounds, DeskConfig, DeskConfigError, ReceiverPolicy};
+pub use keep::{DeskCut, Dropped};
 pub use table::Refused;
 pub use view::{DeskCounts, GroupView, LegView};
+
+use serde::{Deserialize, Serialize};
 
 use crate::alert::group::{Flush, Group, WaitReason};
 use crate::alert::life::{AlertId, AlertName, Change, Life};
@@ -44,7 +48,7 @@ use table::{AlertTable, Taken};
 pub const OVERFLOW_LABEL: &str = "foghorn_overflow";
 
 /// What can happen to a desk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum DeskInput {
     /// What rules say, in any order.
     Signals(Vec<Signal>),
@@ -58,6 +62,12 @@ pub enum DeskInput {
     RuleDegraded { rule: Arc<RuleMeta>, groups_max: usize, refused: u64 },
     /// … and has room again.
     RuleRestored { rule: Arc<RuleMeta> },
+    /// Events of a stream are gone that no rule has seen: so many records of this source, where that is known.
+    InputLost { stream: Arc<str>, source: SourceId, lost: Option<u64> },
+    /// … and no window of the stream reaches back to them any more.
+    InputWhole { stream: Arc<str> },
+    /// The process that started what is under way is gone: nobody will answer for it any more.
+    Restarted,
     /// A deadline came.
     Tick,
 }
@@ -112,6 +122,11 @@ impl PastLives {
             let (_, oldest) = self.order.pop_first().expect("longer than the bound");
             self.since.remove(&oldest);
         }
+    }
+
+    /// Oldest first.
+    fn in_order(&self) -> Vec<(Arc<str>, EventTime)> {
+        self.order.values().map(|key| (key.clone(), self.since[key].0)).collect()
     }
 
     fn next_since(&self, key: &str) -> EventTime {
@@ -199,6 +214,19 @@ impl Desk {
             DeskInput::RuleRestored { rule } => {
                 let signal = meta::rule_restored(&self.config, self.now, &rule);
                 self.take_signals(&[signal], out);
+            }
+            DeskInput::InputLost { stream, source, lost } => {
+                let signal = meta::input_lost(&self.config, self.now, &stream, &source, lost);
+                self.take_signals(&[self.as_episode(signal)], out);
+            }
+            DeskInput::InputWhole { stream } => {
+                let signal = meta::input_whole(&self.config, self.now, &stream);
+                self.take_signals(&[signal], out);
+            }
+            DeskInput::Restarted => {
+                let mut events = Vec::new();
+                self.outbox.restarted(self.now, &mut events);
+                self.follow(events, out);
             }
             DeskInput::Tick => self.tick(out),
         }

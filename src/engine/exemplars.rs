@@ -31,6 +31,11 @@ impl Exemplars {
         self.0.is_empty()
     }
 
+    /// All of them by (pane, rule, group).
+    pub fn iter(&self) -> impl Iterator<Item = (&(i64, u32, u32), &Vec<Exemplar>)> {
+        self.0.iter()
+    }
+
     /// Whether an event of this time could still get in: cheap, so that most suspects cost one look-up.
     fn wants(&self, key: &(i64, u32, u32), at: EventTime) -> bool {
         match self.0.get(key) {

@@ -9,17 +9,20 @@
 //! - `F2` what a tick says depends on the events before it alone: not on batch cuts, shard count or arrival order
 //! - `F3` a group without an active hold, a touched window or a due deadline costs nothing at a tick
 
+pub mod cut;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::sync::Arc;
 
 use crate::engine::exemplars::Exemplars;
-use crate::engine::judge::{self, GroupView};
+use crate::engine::judge::{self, Coverage, GroupView};
+use crate::engine::pane_log::PaneLog;
 use crate::engine::plan::{FeedPlan, Input, InputValue, RulePlan, Source, Suspects};
 use crate::model::batch::{Batch, Column, StrSpan};
 use crate::model::labels::Labels;
 use crate::model::refusal::{Refusal, RefusalCounts};
-use crate::model::signal::{Exemplar, ResolvedBecause, Signal, Transition, Verdict};
+use crate::model::signal::{Exemplar, ResolvedBecause, Signal, Transition, UnknownReason, Verdict};
 use crate::model::time::{EventTime, Millis};
 use crate::rule::hold::Hold;
 use crate::stream::expr::{Derived, Filter};
@@ -358,10 +361,23 @@ pub struct Book {
     /// The last pane anything was merged into; windows are empty when it is out of reach.
     last_merged: i64,
     reach: i64,
+    /// What was merged, for checkpoints; none are taken without it.
+    log: Option<PaneLog>,
+    /// By accumulator: nothing before this went into it although there were events.
+    whole: Vec<EventTime>,
     /// Partials that were refused for the limit of groups.
     pub overflowed: u64,
     touched: Vec<u32>,
     candidates: Vec<u32>,
+}
+
+/// Since when a stream's events were seen.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenSince {
+    /// The first event, or the first tick where there was none yet.
+    pub first: EventTime,
+    /// Events before this are known to be missing; [`EventTime::MIN`] where none are.
+    pub whole: EventTime,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -413,6 +429,8 @@ impl Book {
             expiries: BTreeSet::new(),
             last_merged: i64::MIN,
             reach: i64::from(plan.reach_panes()),
+            log: None,
+            whole: vec![EventTime::MIN; plan.windows.accs.len()],
             overflowed: 0,
             touched: Vec::new(),
             candidates: Vec::new(),
@@ -475,6 +493,9 @@ impl Book {
             return;
         };
         self.windows.merge(gid, pane, partial);
+        if let Some(log) = &mut self.log {
+            log.push(gid, pane, partial.bytes());
+        }
         self.last_merged = self.last_merged.max(pane);
         let group = &mut self.groups[gid as usize];
         group.last_seen = group.last_seen.max(pane);
@@ -508,7 +529,7 @@ impl Book {
     }
 
     /// Closes `pane` (everything up to it is merged) and judges the rules whose tick its end is.
-    pub fn close(&mut self, plan: &FeedPlan, pane: i64, covered_since: EventTime, signals: &mut Vec<Signal>) {
+    pub fn close(&mut self, plan: &FeedPlan, pane: i64, seen: SeenSince, signals: &mut Vec<Signal>) {
         self.closed = pane;
         self.windows.advance_to(pane);
         self.touched.clear();
@@ -517,14 +538,16 @@ impl Book {
         for at in 0..self.rules.len() {
             self.rules[at].touched.extend(self.touched.iter().copied());
             if end.0.rem_euclid(plan.rules[at].rule.every.0) == 0 {
-                self.judge(plan, at, end, covered_since, signals);
+                self.judge(plan, at, end, seen, signals);
             }
         }
         self.expire(plan, pane, end, signals);
-        self.exemplars.drop_before(pane - i64::from(plan.reach_panes()));
+        let unreached = pane - i64::from(plan.reach_panes());
+        self.exemplars.drop_before(unreached);
+        self.log.iter_mut().for_each(|log| log.drop_before(unreached + 1));
     }
 
-    fn judge(&mut self, plan: &FeedPlan, at: usize, end: EventTime, covered: EventTime, signals: &mut Vec<Signal>) {
+    fn judge(&mut self, plan: &FeedPlan, at: usize, end: EventTime, seen: SeenSince, signals: &mut Vec<Signal>) {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
         let book = &mut self.rules[at];
@@ -535,7 +558,7 @@ impl Book {
         candidates.dedup();
         self.rules[at].evaluations += candidates.len() as u64;
         for gid in &candidates {
-            self.judge_group(plan, at, *gid, end, covered, signals);
+            self.judge_group(plan, at, *gid, end, seen, signals);
         }
         self.candidates = candidates;
     }
@@ -566,16 +589,22 @@ impl Book {
         at: usize,
         gid: u32,
         end: EventTime,
-        covered_since: EventTime,
+        seen: SeenSince,
         signals: &mut Vec<Signal>,
     ) {
         let Some(group) = self.groups.get(gid as usize).copied().filter(|g| g.last_seen != i64::MIN) else { return };
         let rule_plan = &plan.rules[at];
         let rule = &rule_plan.rule;
         let last_seen = EventTime((group.last_seen + 1).saturating_mul(plan.pane.0));
-        let missing = rule.absent.as_ref().is_some_and(|absent| end.since(last_seen) >= absent.after);
-        let mut view = GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since };
+        let gone = rule.absent.as_ref().filter(|absent| end.since(last_seen) >= absent.after);
+        let missing = gone.is_some();
+        let coverage = Coverage { since: seen.first, whole_since: seen.whole, accs: &self.whole };
+        let mut view = GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, coverage };
         let verdict = match &rule.condition {
+            // It may have been in what was lost.
+            _ if gone.is_some_and(|absent| seen.whole > EventTime::MIN && end - absent.after < seen.whole) => {
+                Verdict::Unknown(UnknownReason::Partial)
+            }
             _ if missing => Verdict::Breach,
             Some(condition) => condition.judge(&mut view),
             None => Verdict::Normal,
@@ -640,14 +669,15 @@ impl Book {
                 && let (after, Some(transition)) = active.hold.end(ResolvedBecause::Expired)
             {
                 let (before, absent) = (active.hold, active.absent);
-                let mut view =
-                    GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, covered_since: EventTime::MIN };
+                let coverage = Coverage { since: EventTime::MIN, whole_since: EventTime::MIN, accs: &self.whole };
+                let mut view = GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, coverage };
                 let signal = judge::signal(&mut view, &mut active, before, after, transition, absent, Vec::new());
                 signals.push(signal);
             }
             self.rules[at].touched.remove(&gid);
         }
         self.windows.remove(gid);
+        self.log.iter_mut().for_each(|log| log.forget(gid));
         self.index.remove(gid);
         self.groups[gid as usize].last_seen = i64::MIN;
     }

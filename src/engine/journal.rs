@@ -396,6 +396,11 @@ impl Journal {
         entry
     }
 
+    /// Goes on counting where another journal, before a restart, had come to. The fingerprint begins anew.
+    pub fn resume(&mut self, total: u64) {
+        self.total = self.total.max(total);
+    }
+
     /// Oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &JournalEntry> + ExactSizeIterator {
         self.entries.iter()

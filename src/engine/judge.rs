@@ -3,6 +3,8 @@
 //! A condition asks for values lazily, so that a quantile is computed only where the cheap parts of the condition have
 //! not decided already, and `p99 > 800` is answered by counting (window's threshold push-down).
 //!
+//! - `J2` of a window that misses events (a gap in the log, an accumulator that is younger than the window) only this is
+//!   believed: that a count which more events could only raise is above a limit. All else is unknown (`Partial`)
 //! - `J1` a window that reaches back before the first event answers nothing that more events could only raise above
 //!   a limit (`count < 5`): it is *warming*
 
@@ -28,8 +30,18 @@ pub struct GroupView<'a> {
     pub gid: u32,
     pub plan: &'a RulePlan,
     pub at: EventTime,
-    /// Since when all events are known to have been seen.
-    pub covered_since: EventTime,
+    pub coverage: Coverage<'a>,
+}
+
+/// From when on events were seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Coverage<'a> {
+    /// The first event, or the first tick: nothing is known of what was before.
+    pub since: EventTime,
+    /// Events before this are known to be missing.
+    pub whole_since: EventTime,
+    /// The same by accumulator.
+    pub accs: &'a [EventTime],
 }
 
 impl GroupView<'_> {
@@ -38,7 +50,14 @@ impl GroupView<'_> {
     }
 
     fn warming(&self, slot: usize) -> bool {
-        self.at - self.item(slot).reach < self.covered_since
+        self.at - self.item(slot).reach < self.coverage.since
+    }
+
+    /// `J2`
+    fn partial(&self, slot: usize) -> bool {
+        let LetPlan { acc, reach, .. } = self.item(slot);
+        let whole_since = self.coverage.whole_since.max(self.coverage.accs[acc]);
+        whole_since > EventTime::MIN && self.at - reach < whole_since
     }
 
     /// The numeric value of a `let`; `None` where there is none, or where it is a `topk`.
@@ -67,7 +86,7 @@ impl GroupView<'_> {
 
 impl Values for GroupView<'_> {
     fn value(&mut self, slot: usize) -> Option<f64> {
-        self.read(slot)
+        if self.partial(slot) { None } else { self.read(slot) }
     }
 
     fn compare(&mut self, slot: usize, cmp: Cmp, threshold: f64) -> Option<bool> {
@@ -75,6 +94,10 @@ impl Values for GroupView<'_> {
         let upper_bound = !matches!(cmp, Cmp::Gt | Cmp::Ge);
         if query.accumulates() && upper_bound && self.warming(slot) {
             return None; // `J1`
+        }
+        if self.partial(slot) {
+            let certain = query.accumulates() && !upper_bound && self.item(slot).offset.is_zero();
+            return certain.then(|| self.read(slot).map(|value| cmp.holds(value, threshold)))?.filter(|holds| *holds);
         }
         match query {
             Query::Quantile(q) if self.item(slot).offset.is_zero() || !self.warming(slot) => {
@@ -89,7 +112,11 @@ impl Values for GroupView<'_> {
     }
 
     fn missing(&self, slot: usize) -> UnknownReason {
-        if self.warming(slot) { UnknownReason::Warming } else { UnknownReason::NoData }
+        match (self.partial(slot), self.warming(slot)) {
+            (true, _) => UnknownReason::Partial,
+            (_, true) => UnknownReason::Warming,
+            _ => UnknownReason::NoData,
+        }
     }
 }
 

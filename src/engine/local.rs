@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
-use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
+use crate::engine::desk::{Desk, DeskConfig, DeskCut, DeskInput, DeskOutput};
+use crate::engine::feed::cut::RestoreError;
 use crate::engine::merge::SignalMerger;
 use crate::engine::plan::Plan;
 use crate::engine::shard::{DeadLetter, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
+use crate::engine::state::ShardCut;
 use crate::engine::transcript::{Block, Transcript};
 use crate::model::batch::RawBatch;
 use crate::model::delivery::Outcome;
@@ -26,6 +28,19 @@ pub struct Local {
     merger: SignalMerger,
     timeline: Timeline,
     dead_letters: u64,
+    /// Of a checkpoint that is being taken.
+    cuts: Vec<ShardCut>,
+}
+
+/// The state of a whole local machine at one moment.
+#[derive(Clone, Debug)]
+pub struct LocalCut {
+    pub shards: Vec<ShardCut>,
+    pub desk: DeskCut,
+    /// Signals of ticks that are not complete.
+    held: Vec<Signal>,
+    degradations: Vec<(EventTime, DeskInput)>,
+    now: WallTime,
 }
 
 impl Local {
@@ -37,6 +52,7 @@ impl Local {
             merger: SignalMerger::new(shards),
             timeline: Timeline::new(desk, seed),
             dead_letters: 0,
+            cuts: Vec::new(),
         })
     }
 
@@ -69,6 +85,45 @@ impl Local {
         self.settle();
     }
 
+    /// Keeps what checkpoints are made of. To be said before the first record.
+    pub fn with_cuts(mut self) -> Local {
+        self.shards = self.shards.into_iter().map(Shard::with_cuts).collect();
+        self
+    }
+
+    /// Takes a checkpoint: what [`Local::restore`] goes on from.
+    pub fn cut(&mut self) -> LocalCut {
+        self.inputs.push((0, ShardInput::Cut(1)));
+        self.settle();
+        let mut shards = std::mem::take(&mut self.cuts);
+        shards.sort_by_key(|cut| cut.shard);
+        LocalCut {
+            shards,
+            desk: self.timeline.desk.cut(),
+            held: self.merger.held().to_vec(),
+            degradations: self.timeline.degradations.clone(),
+            now: self.timeline.now,
+        }
+    }
+
+    /// Goes on from a checkpoint, at this machine's number of shards and under its rules. Sources must be assigned after.
+    ///
+    /// # Errors
+    /// The panes in the checkpoint cannot be read.
+    pub fn restore(&mut self, cut: LocalCut) -> Result<(), RestoreError> {
+        self.timeline.now = cut.now;
+        self.timeline.desk.restore(cut.desk, &mut Vec::new());
+        self.timeline.degradations = cut.degradations;
+        cut.held.into_iter().for_each(|signal| self.merger.push(signal));
+        let mut out = Vec::new();
+        for shard in 0..self.shards.len() {
+            self.shards[shard].restore(&cut.shards, &mut out)?;
+            self.take(shard, &mut out);
+        }
+        self.settle();
+        Ok(())
+    }
+
     /// Lets the desk's running timers end, after all sources have ended.
     pub fn finish(&mut self) {
         self.timeline.aftermath();
@@ -96,6 +151,24 @@ impl Local {
         self.dead_letters
     }
 
+    /// Acts on what a shard said.
+    fn take(&mut self, from: usize, out: &mut Vec<ShardOutput>) {
+        for output in out.drain(..) {
+            match output {
+                ShardOutput::Signal(signal) => self.merger.push(signal),
+                ShardOutput::Judged(until) => self.merger.judged(from, until),
+                ShardOutput::ToPeer { shard, message } => self.inputs.push((shard, ShardInput::Peer(message))),
+                ShardOutput::DeadLetter(DeadLetter { .. }) => self.dead_letters += 1,
+                ShardOutput::Cut { state, .. } => self.cuts.push(*state),
+                // Files lose nothing.
+                ShardOutput::Lost { .. } | ShardOutput::Whole { .. } => {}
+                ShardOutput::Degraded { at, rule, groups_max, refused } => {
+                    self.timeline.degraded(at, rule, groups_max, refused);
+                }
+            }
+        }
+    }
+
     fn shard_of(&self, source: &SourceId) -> usize {
         xxhash_rust::xxh3::xxh3_64(source.to_string().as_bytes()) as usize % self.shards.len()
     }
@@ -106,19 +179,7 @@ impl Local {
         while !self.inputs.is_empty() {
             for (shard, input) in std::mem::take(&mut self.inputs) {
                 self.shards[shard].handle(input, &mut out);
-                for output in out.drain(..) {
-                    match output {
-                        ShardOutput::Signal(signal) => self.merger.push(signal),
-                        ShardOutput::Judged(until) => self.merger.judged(shard, until),
-                        ShardOutput::ToPeer { shard, message } => {
-                            self.inputs.push((shard, ShardInput::Peer(message)));
-                        }
-                        ShardOutput::DeadLetter(DeadLetter { .. }) => self.dead_letters += 1,
-                        ShardOutput::Degraded { at, rule, groups_max, refused } => {
-                            self.timeline.degraded(at, rule, groups_max, refused);
-                        }
-                    }
-                }
+                self.take(shard, &mut out);
             }
         }
         let mut signals = Vec::new();

@@ -27,6 +27,11 @@ impl SignalMerger {
         self.judged[shard] = self.judged[shard].max(until);
     }
 
+    /// Signals of ticks that are not complete.
+    pub fn held(&self) -> &[Signal] {
+        &self.held
+    }
+
     /// Every tick up to and including this time is complete.
     pub fn complete(&self) -> EventTime {
         self.judged.iter().copied().min().unwrap_or(EventTime::MAX)

@@ -12,6 +12,8 @@ pub mod judge;
 pub mod local;
 pub mod merge;
 pub mod packet;
+pub mod pane_log;
 pub mod plan;
 pub mod shard;
+pub mod state;
 pub mod transcript;

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::state::{FeedMeaning, RuleMeaning};
 use crate::model::schema::{FieldType, StreamSchema};
 use crate::model::time::{EventTime, Millis};
 use crate::rule::condition::Cmp;
@@ -48,6 +49,10 @@ pub struct FeedPlan {
     /// Parallel to `windows.accs`.
     pub inputs: Vec<Input>,
     pub windows: Arc<WindowPlan>,
+    /// What it looks at, in words that outlive this plan.
+    pub meaning: FeedMeaning,
+    /// The spelling of each accumulator, likewise; parallel to `windows.accs`.
+    pub acc_texts: Vec<Arc<str>>,
     pub rules: Vec<RulePlan>,
     pub group_limit: usize,
     /// A group that saw nothing for this long is forgotten.
@@ -86,6 +91,7 @@ pub struct RulePlan {
     /// Parallel to `rule.lets`.
     pub lets: Vec<LetPlan>,
     pub suspects: Suspects,
+    pub meaning: RuleMeaning,
     /// Keys of the groups named in `expect`.
     pub expected: Vec<Vec<u8>>,
     /// Where the page can be reached: `externalURL` in templates.
@@ -96,6 +102,7 @@ pub struct RulePlan {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LetPlan {
     pub view: usize,
+    pub acc: usize,
     pub query: Query,
     /// How far back the window reaches: its length and its offset.
     pub reach: Millis,
@@ -153,7 +160,7 @@ impl Plan {
             let key = (rule.feed(), rule.group_limit, rule.expire);
             let feed = keys.iter().position(|known| *known == key).unwrap_or_else(|| {
                 keys.push(key);
-                drafts.push(Draft::new(rule));
+                drafts.push(Draft::new(rule, &streams[rule.stream_index]));
                 drafts.len() - 1
             });
             drafts[feed].add(index, rule);
@@ -225,13 +232,15 @@ impl InputValue {
 /// A feed while its rules are gathered.
 struct Draft {
     feed: FeedPlan,
+    schema: Arc<StreamSchema>,
     accs: Vec<AccSpec>,
     views: Vec<ViewSpec>,
 }
 
 impl Draft {
-    fn new(rule: &Rule) -> Self {
+    fn new(rule: &Rule, schema: &Arc<StreamSchema>) -> Self {
         let mut draft = Draft {
+            schema: schema.clone(),
             feed: FeedPlan {
                 stream: rule.stream_index,
                 pane: rule.pane,
@@ -241,6 +250,8 @@ impl Draft {
                 masks: Vec::new(),
                 inputs: Vec::new(),
                 windows: Arc::new(WindowPlan { pane: rule.pane, accs: Vec::new(), views: Vec::new() }),
+                meaning: feed_meaning(rule, schema),
+                acc_texts: Vec::new(),
                 rules: Vec::new(),
                 group_limit: rule.group_limit as usize,
                 expire: rule.expire,
@@ -264,16 +275,25 @@ impl Draft {
             };
             let view = position_or_push(&mut self.views, view);
             inputs.push(self.feed.inputs[acc]);
-            lets.push(LetPlan { view, query, reach: item.window + item.offset, offset: item.offset });
+            lets.push(LetPlan { view, acc, query, reach: item.window + item.offset, offset: item.offset });
         }
         if rule.lets.is_empty() {
             // A rule of `absent` alone still has to see its groups.
-            let acc = self.accumulator(AccSpec::Count, Input { mask: None, value: InputValue::Rows });
+            let input = Input { mask: None, value: InputValue::Rows };
+            let acc = self.accumulator(AccSpec::Count, input, || "count(*)".into());
             position_or_push(&mut self.views, ViewSpec { acc, panes: 1, offset: 0 });
         }
         let suspects = suspects(rule, &lets, &inputs);
         let expected = rule.absent.iter().flat_map(|absent| &absent.expect).map(|values| encode_key(values)).collect();
-        self.feed.rules.push(RulePlan { rule: rule.clone(), index, lets, suspects, expected, external_url: "".into() });
+        self.feed.rules.push(RulePlan {
+            rule: rule.clone(),
+            index,
+            lets,
+            suspects,
+            meaning: rule_meaning(rule, &self.schema),
+            expected,
+            external_url: "".into(),
+        });
     }
 
     /// The accumulator a `let` reads and how it reads it.
@@ -306,14 +326,16 @@ impl Draft {
             Aggregate::Distinct => (AccSpec::Distinct, text_or_number(source), Query::Distinct),
             Aggregate::TopK(k) => (AccSpec::TopK(k), text_or_number(source), Query::TopK),
         };
-        (self.accumulator(spec, Input { mask, value }), query)
+        let schema = self.schema.clone();
+        (self.accumulator(spec, Input { mask, value }, || acc_text(item, &schema)), query)
     }
 
-    fn accumulator(&mut self, spec: AccSpec, input: Input) -> usize {
+    fn accumulator(&mut self, spec: AccSpec, input: Input, text: impl FnOnce() -> String) -> usize {
         let known = (0..self.accs.len()).find(|at| self.accs[*at] == spec && self.feed.inputs[*at] == input);
         known.unwrap_or_else(|| {
             self.accs.push(spec);
             self.feed.inputs.push(input);
+            self.feed.acc_texts.push(text().into());
             self.accs.len() - 1
         })
     }
@@ -333,6 +355,57 @@ impl Draft {
         self.feed.windows = Arc::new(WindowPlan { pane: self.feed.pane, accs: self.accs, views: self.views });
         self.feed
     }
+}
+
+fn feed_meaning(rule: &Rule, schema: &StreamSchema) -> FeedMeaning {
+    let key = rule.feed();
+    let filter = rule.filter.iter().flat_map(|filter| filter.fields().iter().copied());
+    let fields: Vec<usize> = filter.chain(rule.by.iter().flat_map(|key| key.source.fields().iter().copied())).collect();
+    FeedMeaning {
+        stream: schema.name.clone(),
+        schema: fingerprint([format!("{:?} {:?}", schema.format, schema.time), schema.meaning_of(fields)]),
+        filter: key.filter,
+        by: key.by,
+        pane: key.pane.0,
+    }
+}
+
+/// The spelling of what a `let` accumulates, with what the fields in it are.
+fn acc_text(item: &Let, schema: &StreamSchema) -> String {
+    let arg = item.arg.iter().flat_map(|arg| arg.fields().iter().copied());
+    let fields = arg.chain(item.filter.iter().flat_map(|filter| filter.fields().iter().copied())).collect();
+    let of = schema.meaning_of(fields);
+    let mark = if of.is_empty() { String::new() } else { format!(" of {:016x}", fingerprint([of])) };
+    format!("{}{mark}", item.accumulated())
+}
+
+fn rule_meaning(rule: &Rule, schema: &StreamSchema) -> RuleMeaning {
+    let by = rule.by.iter().map(|key| format!("{}={}", key.name, key.source.canonical()));
+    let labels = rule.labels.iter().map(|(name, template)| format!("{name}={}", template.source()));
+    let lets = rule.lets.iter().map(|item| {
+        let Let { name, aggregate, window, offset, .. } = item;
+        format!("{name}={aggregate:?} {} {window} {offset}", acc_text(item, schema))
+    });
+    // Space is no part of a condition's meaning; it has no strings that could hold any.
+    let condition: String =
+        rule.condition.iter().flat_map(|c| c.text().chars()).filter(|c| !c.is_whitespace()).collect();
+    let feed = feed_meaning(rule, schema);
+    RuleMeaning {
+        id: rule.id,
+        identity: fingerprint(std::iter::once(feed.stream.to_string()).chain(by).chain(labels)),
+        verdict: fingerprint(
+            [format!("{feed:?} {:?} {} {}", rule.absent, rule.every, condition)].into_iter().chain(lets),
+        ),
+    }
+}
+
+fn fingerprint(parts: impl IntoIterator<Item = String>) -> u64 {
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update(&[0xff]);
+    }
+    hash.digest()
 }
 
 fn position_or_push<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {

@@ -8,24 +8,36 @@
 //! - `S1` a shard says how far it is (`Peer::watermark`) only after everything before it has been sent
 //! - `S2` a tick of a stream is judged when every shard has said it is past the tick
 //! - `S3` the stream's watermark never goes back
+//! A cut, for a checkpoint, is taken between two inputs, and of all shards at one moment (`C1` in
+//! [`crate::engine::state`]): a shard that is asked sends what its open panes hold to their owners, then a marker to
+//! every peer, and takes no records until it has everybody's marker; what comes behind a marker waits. So panes on
+//! their way are in nobody's cut and lost to nobody. Recording the channels instead would let records flow on, at the
+//! price of a second form of state; the barrier costs as long as one batch takes.
+//!
+//! - `S5` between its own marker and the last of its peers' a shard's positions, progress and panes stand still
 //! - `S4` a record at or below the position already taken from its partition is a repeat and is dropped
 
-use std::collections::BTreeMap;
+mod cut;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decode::Decoder;
 /// Why a shard cannot be made: a stream cannot be decoded as it is declared.
 pub use crate::decode::DecoderError as ShardError;
-use crate::engine::feed::{Book, FeedCounts, Intake, RuleStatus};
+use crate::engine::feed::{Book, FeedCounts, Intake, RuleStatus, SeenSince};
 use crate::engine::packet::{self, PaneReader, last_closed};
 use crate::engine::plan::{FeedPlan, Plan, RulePlan};
+use crate::engine::state::{ShardCut, SourceCut};
 use crate::model::batch::{Batch, RawBatch, RefusedRow};
 use crate::model::position::{Position, SourceId};
 use crate::model::refusal::{Refusal, RefusalCounts, Scope};
 use crate::model::signal::{Exemplar, RuleMeta, Signal};
 use crate::model::time::{EventTime, WallTime};
 use crate::stream::group::owner;
+pub use cut::positions;
+
 pub use crate::stream::stall::{Stall, StallChange};
 pub use crate::stream::watermark::SourceReport;
 use crate::stream::watermark::{Low, Timing, Watermarks};
@@ -53,11 +65,30 @@ pub enum ShardInput {
     },
     /// The partition will give nothing more, ever: it holds nothing back any longer.
     Ended(SourceId),
+    /// Records of this partition are gone before they could be read: so many, as far as that is known. To be said before
+    /// the first record behind them.
+    Gap {
+        source: SourceId,
+        lost: Option<u64>,
+    },
+    /// A checkpoint is taken; its number.
+    Cut(u64),
     /// No partition gives an event before this time any more, whatever its lateness.
     Until(EventTime),
     /// The wall clock: idle partitions, and the bound on the future. Replay sends none.
     Wall(WallTime),
     Peer(Peer),
+}
+
+/// From shard to shard.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    Panes(PeerPanes),
+    /// Everything the sender sent before its cut for this checkpoint has been sent.
+    Cut {
+        from: usize,
+        cut: u64,
+    },
 }
 
 /// What a shard says.
@@ -70,6 +101,21 @@ pub enum ShardOutput {
     },
     /// All ticks before this time are judged, for all streams.
     Judged(EventTime),
+    /// What the shard holds, after everything it said before this and before everything it says after.
+    Cut {
+        cut: u64,
+        state: Box<ShardCut>,
+    },
+    /// Events of a stream are known to be missing: rules that look at them know nothing until the windows are whole.
+    Lost {
+        stream: usize,
+        source: SourceId,
+        lost: Option<u64>,
+    },
+    /// … and no window looks at what is missing any more.
+    Whole {
+        stream: usize,
+    },
     DeadLetter(DeadLetter),
     /// A rule reached its limit of groups and has refused so many events, or (`None`) is well below it again.
     /// `at` is the tick of the first event refused, or at which there was room.
@@ -81,9 +127,9 @@ pub enum ShardOutput {
     },
 }
 
-/// From shard to shard.
+/// Panes, exemplars and progress of one shard.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub struct PeerPanes {
     pub from: usize,
     pub stream: usize,
     /// Panes for groups the receiver owns: (feed, bytes as `packet` writes them).
@@ -104,11 +150,20 @@ pub struct Progress {
     /// The earliest and the latest event the shard has taken.
     pub earliest: Option<EventTime>,
     pub latest: Option<EventTime>,
+    /// Events before this are known to be missing.
+    pub whole_since: EventTime,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Progress { known: false, low: Low::Nothing, ended: false, earliest: None, latest: None }
+        Progress {
+            known: false,
+            low: Low::Nothing,
+            ended: false,
+            earliest: None,
+            latest: None,
+            whole_since: EventTime::MIN,
+        }
     }
 }
 
@@ -167,6 +222,8 @@ pub struct Shard {
     feeds: Vec<FeedState>,
     now: Option<WallTime>,
     judged: EventTime,
+    /// A checkpoint that is being taken.
+    cutting: Option<cut::Cutting>,
     stopwatch: fn() -> u64,
     judging_nanos: u64,
 }
@@ -185,6 +242,14 @@ struct StreamState {
     covered_since: Option<EventTime>,
     /// The last offset taken from each partition (`S4`).
     offsets: BTreeMap<SourceId, i64>,
+    /// Partitions that were read before and may come back: where they go on.
+    parked: BTreeMap<SourceId, SourceCut>,
+    /// Partitions that lost records, before the first event behind these.
+    gaps: BTreeSet<SourceId>,
+    /// Events before this are known to be missing.
+    whole_since: EventTime,
+    /// That events are missing was said, and not yet that windows are whole again.
+    lossy: bool,
     ended: bool,
     earliest: Option<EventTime>,
     timing: Timing,
@@ -221,6 +286,10 @@ impl Shard {
                     floor: EventTime::MIN,
                     covered_since: None,
                     offsets: BTreeMap::new(),
+                    parked: BTreeMap::new(),
+                    gaps: BTreeSet::new(),
+                    whole_since: EventTime::MIN,
+                    lossy: false,
                     ended: false,
                     earliest: None,
                     timing: Timing::default(),
@@ -251,6 +320,7 @@ impl Shard {
             feeds,
             now: None,
             judged: EventTime::MIN,
+            cutting: None,
             stopwatch: || 0,
             judging_nanos: 0,
         })
@@ -270,9 +340,7 @@ impl Shard {
                 self.send_progress(stream, out);
             }
             ShardInput::Assigned(sources) => {
-                for (stream, source) in sources {
-                    self.streams[stream].watermarks.assign(&source, EventTime::MIN);
-                }
+                sources.iter().for_each(|(stream, source)| self.streams[*stream].assign(source));
                 self.send_all_progress(true, out);
             }
             ShardInput::Revoked(sources) => {
@@ -281,10 +349,12 @@ impl Shard {
             }
             ShardInput::Reading { source, now, lag } => {
                 self.streams.iter_mut().for_each(|stream| match lag {
-                    Some(0) => stream.watermarks.at_end(&source, now),
+                    Some(0) => stream.at_end(&source, now),
                     lag => stream.watermarks.behind(&source, lag),
                 });
             }
+            ShardInput::Gap { source, lost } => self.lose(&source, lost, out),
+            ShardInput::Cut(cut) => self.begin_cut(cut, out),
             ShardInput::Ended(source) => {
                 self.streams.iter_mut().for_each(|stream| stream.end(&source));
                 self.send_all_progress(false, out);
@@ -318,6 +388,7 @@ impl Shard {
         }
         state.watermarks.observe(&state.batch, self.now, &mut state.timing);
         state.status.refused.add(Refusal::Future, state.timing.future.len() as u64);
+        state.end_gaps();
         let times = state.timing.admitted.iter().map(|row| EventTime(state.batch.time[*row as usize]));
         state.earliest = times.min().into_iter().chain(state.earliest).min();
 
@@ -351,7 +422,10 @@ impl Shard {
         let panes: Vec<i64> =
             self.plan.streams[stream].feeds.iter().map(|feed| self.plan.feeds[*feed].pane.0).collect();
         let closes_more = panes.iter().any(|pane| closed_by(mine.low, *pane) != closed_by(low, *pane));
-        let news = mine.ended != state.ended || !matches!((mine.low, low), (Low::At(_), Low::At(_)));
+        let whole_since = state.known_whole_since();
+        let news = mine.ended != state.ended
+            || mine.whole_since != whole_since
+            || !matches!((mine.low, low), (Low::At(_), Low::At(_)));
         if !news && !closes_more {
             return;
         }
@@ -361,24 +435,25 @@ impl Shard {
             ended: state.ended,
             earliest: state.earliest,
             latest: state.watermarks.newest(),
+            whole_since,
         };
         if !mine.known {
             return;
         }
         if self.shards > 1 {
-            self.send_panes(stream, out);
+            self.send_panes(stream, |low, pane| closed_by(low, pane), out);
         }
         self.join(stream, out);
     }
 
-    /// Sends closed panes to the shards that own their groups, with how far this shard is.
-    fn send_panes(&mut self, stream: usize, out: &mut Vec<ShardOutput>) {
+    /// Sends panes up to the one `through` says to the shards that own their groups, with how far this shard is.
+    fn send_panes(&mut self, stream: usize, through: fn(Low, i64) -> i64, out: &mut Vec<ShardOutput>) {
         let progress = self.streams[stream].progress[self.index];
-        let mut messages: Vec<Peer> = (0..self.shards)
-            .map(|_| Peer { from: self.index, stream, panes: Vec::new(), exemplars: Vec::new(), progress })
+        let mut messages: Vec<PeerPanes> = (0..self.shards)
+            .map(|_| PeerPanes { from: self.index, stream, panes: Vec::new(), exemplars: Vec::new(), progress })
             .collect();
         for feed in &self.plan.streams[stream].feeds {
-            let target = closed_by(progress.low, self.plan.feeds[*feed].pane.0);
+            let target = through(progress.low, self.plan.feeds[*feed].pane.0);
             let mut bytes: Vec<Vec<u8>> = vec![Vec::new(); self.shards];
             let shards = self.shards;
             let mut exemplars = Vec::new();
@@ -405,12 +480,22 @@ impl Shard {
             if shard == self.index {
                 self.store(message);
             } else {
-                out.push(ShardOutput::ToPeer { shard, message });
+                out.push(ShardOutput::ToPeer { shard, message: Peer::Panes(message) });
             }
         }
     }
 
     fn hear(&mut self, peer: Peer, out: &mut Vec<ShardOutput>) {
+        match peer {
+            Peer::Cut { from, cut } => self.hear_cut(from, cut, out),
+            Peer::Panes(panes) => match &mut self.cutting {
+                Some(cutting) if cutting.has_marked(panes.from) => cutting.held.push(panes),
+                _ => self.hear_panes(panes, out),
+            },
+        }
+    }
+
+    fn hear_panes(&mut self, peer: PeerPanes, out: &mut Vec<ShardOutput>) {
         let stream = peer.stream;
         self.streams[stream].progress[peer.from] = peer.progress;
         self.store(peer);
@@ -418,15 +503,9 @@ impl Shard {
     }
 
     /// Keeps panes until the stream's watermark passes them.
-    fn store(&mut self, peer: Peer) {
+    fn store(&mut self, peer: PeerPanes) {
         for (feed, bytes) in peer.panes {
-            let inbox = &mut self.feeds[feed].inbox;
-            // A packet's panes ascend; it is filed under each pane it holds, cut at the borders.
-            let mut start = 0;
-            for (pane, range) in packet::runs(&bytes) {
-                inbox.entry(pane).or_default().push(bytes[start..range].to_vec());
-                start = range;
-            }
+            self.feeds[feed].store_packet(bytes);
         }
         for exemplars in peer.exemplars {
             let inbox = &mut self.feeds[exemplars.feed].exemplars;
@@ -457,6 +536,9 @@ impl Shard {
             (None, None) if joined == EventTime::MAX => return,
             (None, None) => joined,
         };
+        let whole = state.progress.iter().map(|shard| shard.whole_since).max().unwrap_or(EventTime::MIN);
+        let seen = SeenSince { first: covered_since, whole };
+        self.say_whole(stream, joined, whole, out);
         for feed in self.plan.streams[stream].feeds.clone() {
             let plan = &self.plan.feeds[feed];
             let target = match (joined, latest) {
@@ -465,31 +547,24 @@ impl Shard {
                 (watermark, _) => last_closed(watermark, plan.pane.0),
             };
             let started = (self.stopwatch)();
-            self.advance(stream, feed, target, covered_since, out);
+            self.advance(stream, feed, target, seen, out);
             self.judging_nanos += (self.stopwatch)().saturating_sub(started);
         }
     }
 
     /// Merges and judges pane by pane up to `target`, skipping stretches in which nothing can happen.
-    fn advance(
-        &mut self,
-        stream: usize,
-        feed: usize,
-        target: i64,
-        covered_since: EventTime,
-        out: &mut Vec<ShardOutput>,
-    ) {
+    fn advance(&mut self, stream: usize, feed: usize, target: i64, seen: SeenSince, out: &mut Vec<ShardOutput>) {
         let plan = &self.plan.feeds[feed];
         let state = &mut self.feeds[feed];
         let single = self.shards == 1;
         let mut closed = match state.book.closed() {
             Some(closed) => closed,
             None => {
-                let first = covered_since.0.div_euclid(plan.pane.0);
+                let first = seen.first.0.div_euclid(plan.pane.0);
                 if target < first {
                     return;
                 }
-                self.streams[stream].covered_since = Some(covered_since);
+                self.streams[stream].covered_since = Some(seen.first);
                 let (index, shards) = (self.index, self.shards);
                 state.book.start(plan, first - 1, |key| owner(key, shards) == index);
                 first - 1
@@ -497,7 +572,8 @@ impl Shard {
         };
         let mut signals = Vec::new();
         loop {
-            let content = if single { state.intake.first_open() } else { state.first_stored() };
+            let open = if single { state.intake.first_open() } else { None };
+            let content = open.into_iter().chain(state.first_stored()).min();
             let next = [content, state.book.next_due()].into_iter().flatten().min();
             let pane = next.unwrap_or(i64::MAX).max(closed + 1);
             if pane > target {
@@ -510,7 +586,7 @@ impl Shard {
                 state.book.skip_to(pane - 1);
             }
             state.merge_through(plan, pane, single);
-            state.book.close(plan, pane, covered_since, &mut signals);
+            state.book.close(plan, pane, seen, &mut signals);
             closed = pane;
         }
         if target > closed {
@@ -555,7 +631,7 @@ impl Shard {
     /// The position after the last record taken from each partition: where to go on.
     pub fn positions(&self) -> impl Iterator<Item = Position> + '_ {
         let next = |(source, offset): (&SourceId, &i64)| Position { source: source.clone(), offset: offset + 1 };
-        self.streams.iter().flat_map(move |stream| stream.offsets.iter().map(next))
+        self.streams.iter().flat_map(move |stream| stream.offsets.iter().map(next).chain(stream.parked_positions()))
     }
 }
 
@@ -581,6 +657,9 @@ impl StreamState {
     }
 
     fn revoke(&mut self, source: &SourceId) {
+        if let Some(cut) = self.source_cut(source) {
+            self.parked.insert(source.clone(), cut);
+        }
         self.watermarks.revoke(source);
         self.offsets.remove(source);
     }
@@ -634,6 +713,15 @@ fn closed_by(low: Low, pane: i64) -> i64 {
 }
 
 impl FeedState {
+    /// A packet's panes ascend; it is filed under each pane it holds, cut at the borders.
+    fn store_packet(&mut self, bytes: Vec<u8>) {
+        let mut start = 0;
+        for (pane, range) in packet::runs(&bytes) {
+            self.inbox.entry(pane).or_default().push(bytes[start..range].to_vec());
+            start = range;
+        }
+    }
+
     fn first_stored(&self) -> Option<i64> {
         let panes = self.inbox.first_key_value().map(|(pane, _)| *pane);
         let exemplars = self.exemplars.first_key_value().map(|(pane, _)| *pane);
@@ -655,7 +743,6 @@ impl FeedState {
             for (key, pane, rule, list) in found {
                 book.merge_exemplars(&key, pane, rule, list);
             }
-            return;
         }
         while let Some(entry) = self.inbox.first_entry()
             && *entry.key() <= pane

@@ -17,7 +17,7 @@ pub enum AlertStatus {
 }
 
 /// One alert as a notification shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertView {
     pub fingerprint: Fingerprint,
     pub status: AlertStatus,
@@ -48,7 +48,7 @@ pub enum SendReason {
 }
 
 /// What is said to one receiver about one group of alerts. The same value whatever the integration.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
     /// The receiver's name.
     pub receiver: Arc<str>,
@@ -123,6 +123,9 @@ pub struct Delivery {
     pub notification: Arc<Notification>,
     /// What an earlier delivery of the same group to the same integration gave back.
     pub thread: Option<ThreadHandle>,
+    /// An earlier attempt of the same notification was never answered and may have arrived (a timeout, or Foghorn was
+    /// stopped in between). Receivers that cannot tell a repeat by its key are told so in words.
+    pub perhaps_repeated: bool,
 }
 
 /// What a receiver gave back so that the next message can join the first: Slack's channel and `ts`, for instance.
@@ -131,7 +134,7 @@ pub struct Delivery {
 pub struct ThreadHandle(pub Vec<String>);
 
 /// What became of a delivery attempt. Decided once, in `notify`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The receiver has it.
     Delivered { thread: Option<ThreadHandle> },

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::time::Millis;
 
 /// What a stream's records look like and how its time works. Made by `config::checked`, so every value is in range.
@@ -26,6 +28,17 @@ pub struct StreamSchema {
 impl StreamSchema {
     pub fn field(&self, name: &str) -> Option<(usize, &FieldSpec)> {
         self.fields.iter().enumerate().find(|(_, field)| &*field.name == name)
+    }
+
+    /// What these fields are, in words that do not depend on the fields beside them.
+    pub fn meaning_of(&self, mut fields: Vec<usize>) -> String {
+        fields.sort_unstable();
+        fields.dedup();
+        let of = |id: &usize| {
+            let FieldSpec { name, ty, path, numeric_strings, .. } = &self.fields[*id];
+            format!("{name}: {} at {path:?}{};", ty.name(), if *numeric_strings { " or string" } else { "" })
+        };
+        fields.iter().map(of).collect()
     }
 }
 
@@ -128,7 +141,7 @@ impl FieldType {
 
 /// How a field's values are laid into an HDR histogram: `round(value / unit)` is recorded as an integer in
 /// `1..=highest/unit` with `digits` significant decimal digits. Values above `highest` saturate there and are counted.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistogramSpec {
     /// The smallest difference that is told apart, in the field's own unit. Greater than zero.
     pub unit: f64,

@@ -53,7 +53,7 @@ impl fmt::Display for Verdict {
 }
 
 /// What stays the same for all alerts of one rule.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RuleMeta {
     /// The rule's name, the value of the label `alertname`.
     pub name: Arc<str>,
@@ -101,7 +101,7 @@ pub enum ResolvedBecause {
 }
 
 /// What a rule tells the desk about one group at one tick.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
     pub rule: Arc<RuleMeta>,
     /// The alert's identity within the rule: group-by values and the rule's labels, `alertname` included.

@@ -14,15 +14,19 @@
 //! - `O3` every notification pushed is delivered, superseded, given up, or still held: [`LaneCounts`] adds up
 //! - `O4` an attempt that has no receipt in time counts as failed, and its late receipt is still understood
 
+mod keep;
 mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use keep::OutboxCut;
 pub use words::{
     DeadLetter, DeadReason, IntegrationPolicy, LaneCounts, LaneHealth, LaneId, LastOutcome, OutboxEvent,
     REASON_BYTES_MAX,
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Delivery, DeliveryId, Millis, Notification, Outcome, WallTime};
 use crate::notify::retry::Jitter;
@@ -33,21 +37,24 @@ pub const OVERDUE_MAX: usize = 1_000;
 /// When an attempt may start, and who was first.
 type Place = (WallTime, u64);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Letter {
     notification: Arc<Notification>,
     attempts: u32,
     failures: u32,
     first_attempt: Option<WallTime>,
+    /// An attempt was made of which nobody knows whether it arrived.
+    #[serde(default)]
+    unanswered: bool,
 }
 
 impl Letter {
     fn new(notification: Arc<Notification>) -> Letter {
-        Letter { notification, attempts: 0, failures: 0, first_attempt: None }
+        Letter { notification, attempts: 0, failures: 0, first_attempt: None, unanswered: false }
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Flight {
     letter: Letter,
     /// Where it waited.
@@ -59,14 +66,14 @@ struct Flight {
     arrived: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum State {
     Waiting { letter: Letter, place: Place },
     InFlight(Flight),
 }
 
 /// One group's place in a lane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Slot {
     state: State,
     ticket: u64,
@@ -74,7 +81,7 @@ struct Slot {
     streak: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Overdue {
     notification: Arc<Notification>,
     attempt: u32,
@@ -290,6 +297,7 @@ impl Outbox {
             attempt: letter.attempts,
             notification: letter.notification.clone(),
             thread: None,
+            perhaps_repeated: letter.unanswered,
         };
         self.next_id += 1;
         let deadline = now + lane.policy.timeout;
@@ -303,7 +311,8 @@ impl Outbox {
 
     fn time_out(&mut self, now: WallTime, id: LaneId, delivery: DeliveryId, events: &mut Vec<OutboxEvent>) {
         let lane = &mut self.lanes[id.0];
-        let Landed { slot, flight } = lane.land(delivery);
+        let Landed { slot, mut flight } = lane.land(delivery);
+        flight.letter.unanswered = true;
         lane.counts.timed_out += 1;
         let (notification, attempt) = (flight.letter.notification.clone(), flight.letter.attempts);
         if lane.overdue.len() == OVERDUE_MAX {
@@ -383,9 +392,11 @@ impl Outbox {
     ) {
         let lane = &mut self.lanes[id.0];
         let policy = lane.policy.retry;
-        slot.streak = slot.streak.saturating_add(1);
+        let faulty = !matches!(failure, Failure::Stopped);
+        slot.streak = slot.streak.saturating_add(u32::from(faulty));
         let (notification, attempt) = (flight.letter.notification.clone(), flight.letter.attempts);
         let next_at = match failure {
+            Failure::Stopped => now,
             Failure::Error(None) => now + policy.backoff(slot.streak, &mut lane.jitter),
             Failure::Error(Some(after)) => now + policy.asked(after, &mut lane.jitter),
             Failure::Throttled(after) => {
@@ -400,12 +411,13 @@ impl Outbox {
         };
         // A paused lane starts nothing anyway, so who was throttled keeps its place.
         let (place, throttled) = match failure {
-            Failure::Error(_) => ((next_at, slot.ticket), false),
+            Failure::Error(_) | Failure::Stopped => ((next_at, slot.ticket), false),
             Failure::Throttled(_) => (flight.place, true),
         };
-        flight.letter.failures += u32::from(!throttled);
+        flight.letter.failures += u32::from(faulty && !throttled);
         let tried_for = next_at.since(flight.letter.first_attempt.unwrap_or(now));
         let dead = match &flight {
+            _ if !faulty => None,
             Flight { arrived: true, .. } | Flight { newer: Some(_), .. } => None,
             _ if flight.letter.failures >= policy.attempts_max => Some(DeadReason::Attempts { last: reason.clone() }),
             _ if tried_for > policy.give_up_after => Some(DeadReason::TooOld { last: reason.clone() }),
@@ -494,6 +506,8 @@ struct Landed {
 /// How an attempt failed, with what the receiver asked for.
 #[derive(Clone, Copy, Debug)]
 enum Failure {
+    /// The process that tried is gone: no fault of the receiver's, so it neither waits nor counts.
+    Stopped,
     Error(Option<Millis>),
     Throttled(Option<Millis>),
 }

@@ -122,6 +122,7 @@ impl Thread {
                 ShardOutput::ToPeer { shard, message } => self.unsent[shard].push_back(message),
                 ShardOutput::Judged(until) => judged = judged.max(until),
                 ShardOutput::DeadLetter(letter) => (self.links.dead_letters)(letter),
+                ShardOutput::Cut { .. } | ShardOutput::Lost { .. } | ShardOutput::Whole { .. } => {}
                 ShardOutput::Degraded { at, rule, groups_max, refused } => {
                     mail(&self.links.desk, DeskMail::Degraded { at, rule, groups_max, refused });
                 }

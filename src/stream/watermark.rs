@@ -28,6 +28,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::batch::Batch;
 use crate::model::position::SourceId;
 use crate::model::schema::StreamSchema;
@@ -124,6 +126,15 @@ impl SourceState {
             SourceState::Finished => "finished",
         }
     }
+}
+
+/// How far one source has come. Part of checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its newest event; [`EventTime::MIN`] before the first.
+    pub newest: EventTime,
+    /// Its own watermark.
+    pub own: EventTime,
 }
 
 /// One source as the status page shows it.
@@ -228,6 +239,28 @@ impl Watermarks {
             };
             self.sources.insert(at, source);
         }
+    }
+
+    pub fn lateness(&self) -> Millis {
+        self.lateness
+    }
+
+    /// A source that was read before goes on: `newest` and `own` as [`Watermarks::mark`] gave them.
+    pub fn resume(&mut self, id: &SourceId, mark: Mark) {
+        self.assign(id, mark.own);
+        let at = self.find(id).expect("it was assigned");
+        let source = &mut self.sources[at];
+        source.newest = source.newest.max(mark.newest);
+        source.base = source.own(self.lateness);
+        if mark.newest > EventTime::MIN && source.state == SourceState::Waiting {
+            source.state = SourceState::Active;
+        }
+    }
+
+    /// How far a source has come: what [`Watermarks::resume`] goes on from.
+    pub fn mark(&self, id: &SourceId) -> Option<Mark> {
+        let source = &self.sources[self.find(id).ok()?];
+        Some(Mark { newest: source.newest, own: source.own(self.lateness) })
     }
 
     /// The source is somebody else's now.

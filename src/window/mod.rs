@@ -33,6 +33,7 @@ mod partial;
 mod plan;
 #[cfg(test)]
 mod properties;
+mod rewrite;
 mod ring;
 mod storage;
 mod strand;
@@ -48,5 +49,6 @@ pub use moments::MAGNITUDE_MAX;
 pub use open::{GROUP_OVERFLOW, OpenPanes, RecordStats};
 pub use partial::{PARTIAL_VERSION, PanePartial, PartialError, PartialReader};
 pub use plan::{AccInput, AccSpec, AccValues, ViewSpec, WindowPlan};
+pub use rewrite::PartialRewriter;
 pub use topk::{TOPK_VALUE_BYTES_MAX, TOPK_VALUES_MAX, TopK};
 pub use windows::Windows;

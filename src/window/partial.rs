@@ -108,11 +108,16 @@ pub struct PartialReader {
 
 impl PartialReader {
     pub fn new(plan: &WindowPlan) -> PartialReader {
+        PartialReader::of(&plan.accs)
+    }
+
+    /// Reads partials of these accumulators.
+    pub fn of(accs: &[AccSpec]) -> PartialReader {
         let geometry = |spec: &AccSpec| match spec {
             AccSpec::Histogram(spec) => Some(Geometry::new(spec)),
             _ => None,
         };
-        PartialReader { accs: plan.accs.iter().map(|spec| (*spec, geometry(spec))).collect(), ends: Vec::new() }
+        PartialReader { accs: accs.iter().map(|spec| (*spec, geometry(spec))).collect(), ends: Vec::new() }
     }
 
     /// Checks the bytes (`P1`) and finds their parts.

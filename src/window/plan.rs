@@ -1,11 +1,14 @@
 //! What is kept of each group, and which windows are looked at.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::batch::{Batch, StrSpan};
 use crate::model::schema::HistogramSpec;
 use crate::model::time::Millis;
 
 /// One thing accumulated for each pane of each group.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AccSpec {
     /// Rows; of a column, its values that are not null.
     Count,

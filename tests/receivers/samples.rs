@@ -213,5 +213,12 @@ pub fn huge() -> Notification {
 }
 
 pub fn delivery(notification: Notification, attempt: u32, thread: Option<ThreadHandle>) -> Delivery {
-    Delivery { id: DeliveryId(7), integration: 0, attempt, notification: Arc::new(notification), thread }
+    Delivery {
+        id: DeliveryId(7),
+        integration: 0,
+        attempt,
+        notification: Arc::new(notification),
+        thread,
+        perhaps_repeated: false,
+    }
 }

@@ -14,6 +14,7 @@ use crate::model::{Comparison, EventTime, Evidence, Labels, Millis, RuleMeta, Si
 pub const META_GROUP: &str = "foghorn";
 pub const SOURCE_STALLED: &str = "FoghornSourceStalled";
 pub const RULE_DEGRADED: &str = "FoghornRuleDegraded";
+pub const INPUT_LOST: &str = "FoghornInputLost";
 pub const DESK_FULL: &str = "FoghornDeskFull";
 
 /// They have a place in a full table: they are few, and say that it is full.
@@ -129,6 +130,38 @@ pub(super) fn desk_full(config: &DeskConfig, now: WallTime, alerts: &mut AlertTa
         (0, true) if roomy => Some(signal(config, now, DESK_FULL, "warning", Vec::new(), false)),
         _ => None,
     }
+}
+
+pub(super) fn input_lost(
+    config: &DeskConfig,
+    now: WallTime,
+    stream: &Arc<str>,
+    source: &SourceId,
+    lost: Option<u64>,
+) -> Signal {
+    let records = lost.map_or("records".to_owned(), |lost| format!("{lost} records"));
+    Signal {
+        annotations: vec![
+            ("summary".into(), format!("{records} of {source} were gone before Foghorn could read them")),
+            (
+                "description".into(),
+                format!(
+                    "Kafka no longer holds them (retention, or the topic was made anew). Rules on stream {stream} know                      nothing while their windows reach back to them: they neither fire nor resolve. What they would                      have said of that time will never be known."
+                ),
+            ),
+        ],
+        value: lost.map(|lost| lost as f64),
+        evidence: Arc::new(Evidence {
+            condition: "the position to go on from is no longer held".into(),
+            values: vec![("lost".into(), lost.map(|lost| lost as f64))],
+            ..Evidence::default()
+        }),
+        ..signal(config, now, INPUT_LOST, "warning", vec![("stream", stream.clone())], true)
+    }
+}
+
+pub(super) fn input_whole(config: &DeskConfig, now: WallTime, stream: &Arc<str>) -> Signal {
+    signal(config, now, INPUT_LOST, "warning", vec![("stream", stream.clone())], false)
 }
 
 fn source_labels(stream: &Arc<str>, source: &SourceId) -> Vec<(&'static str, Arc<str>)> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::life::{Alert, AlertId, AlertName, Change, Ignored, Life};
 use crate::engine::desk::meta;
-use crate::model::{Signal, WallTime};
+use crate::model::{EventTime, Signal, WallTime};
 
 /// A signal found no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,9 @@ pub(super) struct AlertTable {
     pub(super) full: bool,
     /// Firing and pending alerts refused ever.
     pub(super) refused: u64,
+    /// Alerts that were forgotten since the last cut, with their last signal: what shards say again after a restart from
+    /// that cut must not bring them back. Kept only where cuts are taken.
+    gone: Option<BTreeMap<AlertId, EventTime>>,
 }
 
 impl AlertTable {
@@ -48,6 +51,7 @@ impl AlertTable {
             firing_refused: 0,
             full: false,
             refused: 0,
+            gone: None,
         }
     }
 
@@ -82,6 +86,9 @@ impl AlertTable {
 
     pub(super) fn take(&mut self, now: WallTime, signal: &Signal) -> Taken {
         let id = AlertId::of(&signal.rule, &signal.labels);
+        if self.gone.as_ref().and_then(|gone| gone.get(&id)).is_some_and(|at| signal.at <= *at) {
+            return Taken::Nothing(Ignored::Stale);
+        }
         let known = self.alerts.get(&id).map(|alert| (alert.life, alert.changed_at));
         let lively = known.is_some_and(|(life, _)| !matches!(life, Life::Resolved { .. }));
         let mut displaced = None;
@@ -113,7 +120,7 @@ impl AlertTable {
             }
         };
         if change == Change::Dropped {
-            self.alerts.remove(&id);
+            self.forget(id, signal.at);
         }
         self.file(id);
         match change {
@@ -138,6 +145,27 @@ impl AlertTable {
         }
     }
 
+    fn forget(&mut self, id: AlertId, at: EventTime) {
+        self.alerts.remove(&id);
+        if let Some(gone) = &mut self.gone {
+            gone.insert(id, at);
+        }
+    }
+
+    /// From here on, what is forgotten is remembered until the next cut.
+    pub(super) fn cut(&mut self) {
+        self.gone = Some(BTreeMap::new());
+    }
+
+    /// The alerts of a cut.
+    pub(super) fn restore(&mut self, alerts: Vec<Alert>) {
+        for alert in alerts {
+            let id = alert.id;
+            self.alerts.insert(id, alert);
+            self.file(id);
+        }
+    }
+
     /// Keeps the indexes right.
     fn file(&mut self, id: AlertId) {
         self.pending.remove(&id);
@@ -157,7 +185,8 @@ impl AlertTable {
     pub(super) fn trim(&mut self) {
         while self.resolved.len() > self.resolved_max {
             let (_, oldest) = self.resolved.pop_first().expect("longer than the bound");
-            self.alerts.remove(&oldest);
+            let at = self.alerts[&oldest].at;
+            self.forget(oldest, at);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Delivery, DeliveryId, Millis, Notification, ThreadHandle, WallTime};
 use crate::notify::retry::RetryPolicy;
@@ -50,7 +50,7 @@ impl IntegrationPolicy {
 pub struct LaneId(pub usize);
 
 /// A notification that was given up.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
     pub at: WallTime,
     pub receiver: Arc<str>,
@@ -61,7 +61,7 @@ pub struct DeadLetter {
     pub reason: DeadReason,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "dead")]
 pub enum DeadReason {
     /// The receiver says the same request will be refused again.
@@ -138,7 +138,7 @@ pub enum OutboxEvent {
 }
 
 /// What a lane did so far. `pushed = delivered + superseded + dead + held` (`O3`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneCounts {
     pub pushed: u64,
     pub delivered: u64,
@@ -155,7 +155,7 @@ pub struct LaneCounts {
 }
 
 /// How the last attempt with a receipt (or without one in time) went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastOutcome {
     Delivered,

@@ -1,0 +1,275 @@
+//! The pane log: the bytes of every partial that was merged into a book, for as long as a window can reach them.
+//!
+//! Windows are sums of panes, so the panes are the state: a checkpoint writes the log, and a restart merges it again. The
+//! obvious other way, to walk all windows and write what they hold, costs the whole state at every checkpoint and
+//! stalls the shard for it. The log costs one copy of some twenty bytes when a pane is merged, is compressed once,
+//! and is then shared with whoever writes it to disk.
+//!
+//! - `B1` replaying the log in order, into windows that are advanced to the pane that was closed last, makes the windows
+//!   the book has
+//! - `B2` a block is dropped when no window reaches any of its panes
+//!
+//! An entry is `varint(2·gid)`, the pane as zigzag varint of its distance from the entry before, the length of the partial
+//! as varint, the partial. `varint(2·gid + 1)` alone says that the group was forgotten: its id may come back for another.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Bytes after which a block is closed and compressed.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// Fast, and a third of the size; a higher level buys little on bytes that are dense already.
+const LEVEL: i32 = 1;
+
+#[derive(Debug, Default)]
+pub struct PaneLog {
+    blocks: VecDeque<PaneBlock>,
+    open: Vec<u8>,
+    open_last: i64,
+    before: i64,
+}
+
+/// Some entries of the log, compressed. They never change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaneBlock {
+    /// The newest pane in it.
+    pub last_pane: i64,
+    /// Bytes when unpacked.
+    pub unpacked: u32,
+    pub bytes: Arc<[u8]>,
+}
+
+impl PaneLog {
+    pub fn push(&mut self, gid: u32, pane: i64, partial: &[u8]) {
+        self.begin(pane);
+        put(&mut self.open, u64::from(gid) << 1);
+        let step = pane.wrapping_sub(self.before);
+        put(&mut self.open, ((step << 1) ^ (step >> 63)) as u64);
+        self.before = pane;
+        put(&mut self.open, partial.len() as u64);
+        self.open.extend_from_slice(partial);
+        if self.open.len() >= BLOCK_BYTES {
+            self.seal();
+        }
+    }
+
+    pub fn forget(&mut self, gid: u32) {
+        if !self.open.is_empty() || !self.blocks.is_empty() {
+            self.begin(self.open_last);
+            put(&mut self.open, u64::from(gid) << 1 | 1);
+        }
+    }
+
+    fn begin(&mut self, pane: i64) {
+        if self.open.is_empty() {
+            self.before = 0;
+            self.open_last = pane;
+        }
+        self.open_last = self.open_last.max(pane);
+    }
+
+    /// No window reaches panes before `pane` any more (`B2`).
+    pub fn drop_before(&mut self, pane: i64) {
+        while self.blocks.front().is_some_and(|block| block.last_pane < pane) {
+            self.blocks.pop_front();
+        }
+        if self.blocks.is_empty() && !self.open.is_empty() && self.open_last < pane {
+            self.open.clear();
+        }
+    }
+
+    /// All of it, oldest first; what is closed already is shared, not copied.
+    pub fn blocks(&mut self) -> Vec<PaneBlock> {
+        self.seal();
+        self.blocks.iter().cloned().collect()
+    }
+
+    /// Closes what is open. A block that is still small takes the next entries in again, so that many checkpoints do not
+    /// leave many small blocks.
+    fn seal(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        if let Some(last) = self.blocks.pop_back_if(|last| (last.unpacked as usize) < BLOCK_BYTES / 4) {
+            // Entries are written as distances, so blocks are joined entry by entry.
+            let open = std::mem::take(&mut self.open);
+            let older = last.unpack().expect("a block of our own");
+            for entries in [&older, &open] {
+                Entries::new(entries).for_each(|entry| self.again(entry));
+            }
+        }
+        let bytes = zstd::bulk::compress(&self.open, LEVEL).expect("a buffer in memory is compressed");
+        let unpacked = self.open.len() as u32;
+        self.blocks.push_back(PaneBlock { last_pane: self.open_last, unpacked, bytes: bytes.into() });
+        self.open.clear();
+    }
+
+    fn again(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Partial { gid, pane, partial } => {
+                self.begin(pane);
+                put(&mut self.open, u64::from(gid) << 1);
+                let step = pane.wrapping_sub(self.before);
+                put(&mut self.open, ((step << 1) ^ (step >> 63)) as u64);
+                self.before = pane;
+                put(&mut self.open, partial.len() as u64);
+                self.open.extend_from_slice(partial);
+            }
+            Entry::Forgotten { gid } => put(&mut self.open, u64::from(gid) << 1 | 1),
+        }
+    }
+
+    /// Heap bytes held.
+    pub fn bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.bytes.len() + size_of::<PaneBlock>()).sum::<usize>() + self.open.capacity()
+    }
+}
+
+impl PaneBlock {
+    /// The entries' bytes, for [`Entries`]; `None` where they are damaged.
+    pub fn unpack(&self) -> Option<Vec<u8>> {
+        zstd::bulk::decompress(&self.bytes, self.unpacked as usize).ok()
+    }
+}
+
+/// One entry of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    Partial { gid: u32, pane: i64, partial: &'a [u8] },
+    Forgotten { gid: u32 },
+}
+
+/// Reads entries back; ends at the first thing that is none.
+#[derive(Debug)]
+pub struct Entries<'a> {
+    bytes: &'a [u8],
+    before: i64,
+}
+
+impl<'a> Entries<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Entries { bytes, before: 0 }
+    }
+
+    /// What could not be read.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let mut bytes = self.bytes;
+        let head = take(&mut bytes)?;
+        let gid = u32::try_from(head >> 1).ok()?;
+        if head & 1 == 1 {
+            self.bytes = bytes;
+            return Some(Entry::Forgotten { gid });
+        }
+        let step = take(&mut bytes)?;
+        let pane = self.before.wrapping_add((step >> 1) as i64 ^ -((step & 1) as i64));
+        let length = usize::try_from(take(&mut bytes)?).ok()?;
+        let (partial, rest) = bytes.split_at_checked(length)?;
+        (self.bytes, self.before) = (rest, pane);
+        Some(Entry::Partial { gid, pane, partial })
+    }
+}
+
+fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if *byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(log: &mut PaneLog) -> Vec<(u32, Option<(i64, Vec<u8>)>)> {
+        let mut out = Vec::new();
+        for block in log.blocks() {
+            let bytes = block.unpack().expect("whole");
+            let mut entries = Entries::new(&bytes);
+            for entry in &mut entries {
+                out.push(match entry {
+                    Entry::Partial { gid, pane, partial } => (gid, Some((pane, partial.to_vec()))),
+                    Entry::Forgotten { gid } => (gid, None),
+                });
+            }
+            assert_eq!(entries.rest(), b"");
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn entries_come_back_in_order_however_often_a_checkpoint_is_taken(
+            entries in prop::collection::vec((any::<u32>(), any::<i64>(), prop::collection::vec(any::<u8>(), 0..40)), 1..200),
+            cuts in prop::collection::vec(any::<bool>(), 200),
+        ) {
+            let mut log = PaneLog::default();
+            for ((gid, pane, partial), cut) in entries.iter().zip(cuts) {
+                log.push(*gid, *pane, partial);
+                if cut {
+                    log.forget(*gid);
+                    log.blocks();
+                }
+            }
+            let read: Vec<_> = read(&mut log).into_iter().filter_map(|(gid, e)| e.map(|(p, b)| (gid, p, b))).collect();
+            prop_assert_eq!(read, entries);
+        }
+
+        #[test]
+        fn garbage_is_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            Entries::new(&bytes).for_each(drop);
+        }
+    }
+
+    #[test]
+    fn what_no_window_reaches_is_dropped_and_the_rest_stays() {
+        let mut log = PaneLog::default();
+        let partial = vec![7; 4096];
+        for pane in 0..200 {
+            log.push(1, pane, &partial);
+        }
+        log.drop_before(150);
+        let left = read(&mut log);
+        let first = left.iter().filter_map(|(_, entry)| entry.as_ref().map(|(pane, _)| *pane)).min();
+        assert!(
+            (86..=150).contains(&first.expect("there is some")),
+            "{first:?}: whole blocks go, no reachable one does"
+        );
+        assert_eq!(left.last().and_then(|(_, entry)| entry.as_ref().map(|(pane, _)| *pane)), Some(199));
+        log.drop_before(10_000);
+        assert!(read(&mut log).is_empty());
+    }
+
+    #[test]
+    fn many_checkpoints_of_a_quiet_feed_leave_few_blocks() {
+        let mut log = PaneLog::default();
+        for pane in 0..5_000 {
+            log.push(3, pane, b"twenty bytes of pane");
+            log.blocks();
+        }
+        assert!(log.blocks().len() <= 4, "{} blocks", log.blocks().len());
+    }
+}

@@ -1,0 +1,394 @@
+//! A shard as data, and data as a shard: see [`crate::engine::state`].
+
+use std::collections::BTreeSet;
+
+use super::{FeedState, Peer, PeerExemplars, PeerPanes, Shard, ShardOutput, StreamState};
+use crate::engine::feed::cut::{self as feed_cut, RestoreError, Restoring};
+use crate::engine::packet::{self, last_closed};
+use crate::engine::plan::FeedPlan;
+use crate::engine::state::{Bytes, ExemplarsCut, FeedCut, RuleCut, ShardCut, SourceCut, StreamCut};
+use crate::model::position::{Position, SourceId};
+use crate::model::signal::{ResolvedBecause, Signal};
+use crate::model::time::{EventTime, Millis, WallTime};
+use crate::stream::group::owner;
+use crate::stream::watermark::{Low, Mark};
+
+/// A checkpoint that is being taken.
+#[derive(Debug)]
+pub(super) struct Cutting {
+    cut: u64,
+    /// Peers whose marker is still to come.
+    waiting: BTreeSet<usize>,
+    /// What came behind a marker.
+    pub(super) held: Vec<PeerPanes>,
+}
+
+impl Cutting {
+    pub(super) fn has_marked(&self, peer: usize) -> bool {
+        !self.waiting.contains(&peer)
+    }
+}
+
+/// Every pane there is.
+const ALL: i64 = i64::MAX - 1;
+
+impl Shard {
+    /// Keeps what cuts are made of. To be said before the first record.
+    pub fn with_cuts(mut self) -> Shard {
+        self.feeds.iter_mut().for_each(|feed| feed.book.keep_log());
+        self
+    }
+
+    /// Whether a checkpoint is being taken: no records may be handed in until it is done (`S5`).
+    pub fn is_cutting(&self) -> bool {
+        self.cutting.is_some()
+    }
+
+    pub(super) fn begin_cut(&mut self, cut: u64, out: &mut Vec<ShardOutput>) {
+        if self.cutting.is_some() {
+            return; // a peer's marker was faster than the word of it
+        }
+        for stream in 0..self.streams.len() {
+            if self.shards > 1 {
+                self.send_panes(stream, |_, _| ALL, out);
+            } else {
+                self.store_open(stream);
+            }
+        }
+        let waiting: BTreeSet<usize> = (0..self.shards).filter(|shard| *shard != self.index).collect();
+        let marker =
+            |shard: &usize| ShardOutput::ToPeer { shard: *shard, message: Peer::Cut { from: self.index, cut } };
+        out.extend(waiting.iter().map(marker));
+        self.cutting = Some(Cutting { cut, waiting, held: Vec::new() });
+        self.finish_cut(out);
+    }
+
+    pub(super) fn hear_cut(&mut self, from: usize, cut: u64, out: &mut Vec<ShardOutput>) {
+        self.begin_cut(cut, out);
+        if let Some(cutting) = &mut self.cutting {
+            cutting.waiting.remove(&from);
+        }
+        self.finish_cut(out);
+    }
+
+    /// When all markers are here, everything that was sent before them is too.
+    fn finish_cut(&mut self, out: &mut Vec<ShardOutput>) {
+        let Some(cutting) = self.cutting.take_if(|cutting| cutting.waiting.is_empty()) else { return };
+        let state = Box::new(self.cut());
+        out.push(ShardOutput::Cut { cut: cutting.cut, state });
+        for panes in cutting.held {
+            self.hear_panes(panes, out);
+        }
+    }
+
+    /// One shard alone: what its open panes hold goes where its peers' would stand.
+    fn store_open(&mut self, stream: usize) {
+        for feed in &self.plan.streams[stream].feeds {
+            let FeedState { intake, inbox, exemplars, .. } = &mut self.feeds[*feed];
+            intake.close_through(
+                ALL,
+                |index, gid, pane, partial| {
+                    let packets = inbox.entry(pane).or_default();
+                    if packets.is_empty() {
+                        packets.push(Vec::new());
+                    }
+                    let packet = packets.last_mut().expect("just made");
+                    packet::push(packet, pane, index.key(gid), |out| partial.encode(out));
+                },
+                |index, gid, pane, rule, list| {
+                    let key = index.key(gid).to_vec();
+                    let found = PeerExemplars { feed: *feed, pane, rule, key, list };
+                    exemplars.entry(pane).or_default().push(found);
+                },
+            );
+        }
+    }
+
+    fn cut(&mut self) -> ShardCut {
+        let feeds = self.plan.feeds.iter().zip(&mut self.feeds).map(|(plan, feed)| feed.cut(plan)).collect();
+        ShardCut {
+            shard: self.index,
+            shards: self.shards,
+            streams: self.streams.iter().zip(&self.plan.streams).map(|(s, plan)| s.cut(&plan.schema.name)).collect(),
+            feeds,
+        }
+    }
+
+    /// Goes on from a checkpoint's cuts, whatever the number of shards they were taken of, under this shard's plan. To be
+    /// called once, before anything is handed in. What it says is to be handled like what [`Shard::handle`] says.
+    ///
+    /// # Errors
+    /// The panes in a cut cannot be read; the shard is of no use then.
+    pub fn restore(&mut self, cuts: &[ShardCut], out: &mut Vec<ShardOutput>) -> Result<(), RestoreError> {
+        for (stream, plan) in self.streams.iter_mut().zip(&self.plan.streams) {
+            stream.restore(cuts.iter().flat_map(|cut| &cut.streams).filter(|cut| cut.name == plan.schema.name));
+        }
+        let mut signals = Vec::new();
+        for feed in 0..self.feeds.len() {
+            self.restore_feed(feed, cuts, &mut signals)?;
+        }
+        self.end_removed(cuts, &mut signals);
+        out.extend(signals.into_iter().map(ShardOutput::Signal));
+        self.report_judged(out);
+        Ok(())
+    }
+
+    fn restore_feed(&mut self, at: usize, cuts: &[ShardCut], signals: &mut Vec<Signal>) -> Result<(), RestoreError> {
+        let (index, shards) = (self.index, self.shards);
+        let plan = &self.plan.feeds[at];
+        let stream = &self.streams[plan.stream];
+        let feed = &mut self.feeds[at];
+        let owned = |key: &[u8]| owner(key, shards) == index;
+        let fresh_since = stream.fresh_since();
+        let parts: Vec<&FeedCut> = match same_feed(plan, cuts) {
+            Some(old) => cuts.iter().filter_map(|cut| cut.feeds.get(old)).collect(),
+            None => Vec::new(),
+        };
+        let closed = parts.iter().filter_map(|part| part.closed).min();
+        match closed {
+            Some(closed) => {
+                for cut in &parts {
+                    feed.book.restore(&Restoring { plan, cut, closed, fresh_since }, owned, signals)?;
+                }
+            }
+            None if stream.joined > EventTime::MIN => {
+                feed.book.start_fresh(plan, last_closed(stream.joined, plan.pane.0), fresh_since, owned);
+            }
+            None => {}
+        }
+        for cut in &parts {
+            for packet in feed_cut::restore_stored(plan, cut, owned)? {
+                feed.store_packet(packet);
+            }
+            feed.restore_exemplars(at, plan, cut, closed, owned);
+            feed.degraded |= cut.degraded;
+        }
+        feed.adopt_moved(plan, cuts, owned);
+        Ok(())
+    }
+
+    /// Alerts of rules that are gone, or are called otherwise now: each shard speaks for some of the old ones.
+    fn end_removed(&self, cuts: &[ShardCut], signals: &mut Vec<Signal>) {
+        let stays = |old: &RuleCut| {
+            let same = |new: &crate::engine::plan::RulePlan| {
+                new.meaning.id == old.meaning.id && new.meaning.identity == old.meaning.identity
+            };
+            self.plan.feeds.iter().flat_map(|feed| &feed.rules).any(same)
+        };
+        for cut in cuts.iter().filter(|cut| cut.shard % self.shards == self.index) {
+            for rule in cut.feeds.iter().flat_map(|feed| &feed.rules).filter(|rule| !stays(rule)) {
+                let end = |active| feed_cut::ended(&rule.meta, active, ResolvedBecause::RuleRemoved);
+                signals.extend(rule.active.iter().map(end));
+            }
+        }
+    }
+}
+
+/// The feed of the cuts that looks at the same events; of several, the one that shares most rules.
+fn same_feed(plan: &FeedPlan, cuts: &[ShardCut]) -> Option<usize> {
+    let shared = |feed: &FeedCut| {
+        feed.rules.iter().filter(|old| plan.rules.iter().any(|new| new.meaning.id == old.meaning.id)).count()
+    };
+    let feeds = cuts.first()?.feeds.iter().enumerate();
+    let alike = feeds.filter(|(_, feed)| feed.meaning == plan.meaning);
+    alike.max_by_key(|(at, feed)| (shared(feed), std::cmp::Reverse(*at))).map(|(at, _)| at)
+}
+
+impl FeedState {
+    fn cut(&mut self, plan: &FeedPlan) -> FeedCut {
+        let FeedState { book, inbox, exemplars, degraded, .. } = self;
+        let mut cut = book.cut(plan);
+        cut.degraded = *degraded;
+        cut.stored = inbox.values().flatten().map(|packet| Bytes(packet.clone())).collect();
+        cut.exemplars.extend(exemplars.values().flatten().map(|stored| ExemplarsCut {
+            rule: stored.rule,
+            pane: stored.pane,
+            key: Bytes(stored.key.clone()),
+            list: stored.list.clone(),
+        }));
+        cut
+    }
+
+    fn restore_exemplars(
+        &mut self,
+        at: usize,
+        plan: &FeedPlan,
+        cut: &FeedCut,
+        closed: Option<i64>,
+        owned: impl Fn(&[u8]) -> bool,
+    ) {
+        let to_come = |e: &&ExemplarsCut| closed.is_none_or(|closed| e.pane > closed) && owned(&e.key.0);
+        for ExemplarsCut { rule, pane, key, list } in cut.exemplars.iter().filter(to_come) {
+            let id = cut.rules.get(*rule as usize).map(|rule| rule.meaning.id);
+            if let Some(rule) = plan.rules.iter().position(|rule| Some(rule.meaning.id) == id) {
+                let (pane, rule, key) = (*pane, rule as u32, key.0.clone());
+                let found = PeerExemplars { feed: at, pane, rule, key, list: list.clone() };
+                self.exemplars.entry(pane).or_default().push(found);
+            }
+        }
+    }
+
+    /// Rules that stood in another feed: their events, windows or condition changed, their alerts are still theirs.
+    fn adopt_moved(&mut self, plan: &FeedPlan, cuts: &[ShardCut], owned: impl Fn(&[u8]) -> bool) {
+        for (at, new) in plan.rules.iter().enumerate() {
+            let moved = |feed: &&FeedCut| feed.meaning != plan.meaning;
+            for feed in cuts.iter().flat_map(|cut| &cut.feeds).filter(moved) {
+                let same =
+                    |old: &&RuleCut| old.meaning.id == new.meaning.id && old.meaning.identity == new.meaning.identity;
+                let Some(old) = feed.rules.iter().find(same) else { continue };
+                for (gid, key, _) in feed.groups.iter().filter(|(_, key, _)| owned(key)) {
+                    if let Some(active) = old.active.iter().find(|active| active.gid == gid)
+                        && let Some(hold) = feed_cut::carried(old.meaning, new.meaning, active.hold)
+                    {
+                        self.book.adopt(plan, at, key, active, hold);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl StreamState {
+    fn cut(&self, name: &std::sync::Arc<str>) -> StreamCut {
+        let read = self.watermarks.report().into_iter().filter_map(|report| self.source_cut(&report.source));
+        let mut sources: Vec<SourceCut> = read.collect();
+        let parked = self.parked.values().filter(|parked| self.watermarks.mark(&parked.source).is_none());
+        sources.extend(parked.cloned());
+        StreamCut {
+            name: name.clone(),
+            joined: self.joined,
+            covered_since: self.covered_since,
+            whole_since: self.known_whole_since(),
+            earliest: self.earliest,
+            sources,
+        }
+    }
+
+    pub(super) fn source_cut(&self, source: &SourceId) -> Option<SourceCut> {
+        Some(SourceCut {
+            source: source.clone(),
+            next: self.offsets.get(source).map(|last| last + 1),
+            mark: self.watermarks.mark(source)?,
+            year: self.decoder.years().iter().find(|(known, _)| known == source).map(|(_, year)| *year),
+        })
+    }
+
+    fn restore<'a>(&mut self, cuts: impl Iterator<Item = &'a StreamCut>) {
+        for cut in cuts {
+            // The least: a tick is judged again rather than not at all.
+            self.joined = match self.joined {
+                EventTime::MIN => cut.joined,
+                joined => joined.min(cut.joined),
+            };
+            self.covered_since = self.covered_since.into_iter().chain(cut.covered_since).min();
+            self.earliest = self.earliest.into_iter().chain(cut.earliest).min();
+            self.whole_since = self.whole_since.max(cut.whole_since);
+            self.parked.extend(cut.sources.iter().map(|source| (source.source.clone(), source.clone())));
+        }
+        self.watermarks.settle(Low::At(self.joined));
+        self.lossy = self.whole_since > EventTime::MIN;
+    }
+
+    /// After the newest event that was seen.
+    fn fresh_since(&self) -> EventTime {
+        let newest = self.parked.values().map(|source| source.mark.newest).max().unwrap_or(EventTime::MIN);
+        if newest == EventTime::MIN { self.joined } else { newest + Millis(1) }
+    }
+
+    /// A partition is ours; where it was read before, it goes on.
+    pub(super) fn assign(&mut self, source: &SourceId) {
+        let Some(SourceCut { next, mark, year, .. }) = self.parked.remove(source) else {
+            self.watermarks.assign(source, EventTime::MIN);
+            return;
+        };
+        self.watermarks.resume(source, mark);
+        if let Some(next) = next {
+            self.offsets.insert(source.clone(), next - 1);
+        }
+        if let Some(year) = year {
+            self.decoder.resume_years(&[(source.clone(), year)]);
+        }
+    }
+
+    /// Where reading goes on for partitions that are not read at the moment.
+    pub(super) fn parked_positions(&self) -> impl Iterator<Item = Position> + '_ {
+        let position = |parked: &SourceCut| Some(Position { source: parked.source.clone(), offset: parked.next? });
+        self.parked.values().filter_map(position)
+    }
+}
+
+/// Gaps: records that were gone before they could be read.
+///
+/// Until when events are missing shows only behind the gap: the first event there, less what may come late. A
+/// partition that gives nothing more tells it by its end, on the wall clock.
+impl StreamState {
+    /// Events before this are known to be missing; the end of time while that is not known yet.
+    pub(super) fn known_whole_since(&self) -> EventTime {
+        if self.gaps.is_empty() { self.whole_since } else { EventTime::MAX }
+    }
+
+    /// Notes the first event behind each gap.
+    pub(super) fn end_gaps(&mut self) {
+        if self.gaps.is_empty() {
+            return;
+        }
+        for row in &self.timing.admitted {
+            let record = self.batch.records[self.batch.record[*row as usize] as usize];
+            let source = &self.batch.sources[record.source as usize];
+            if self.gaps.remove(source) {
+                let lateness = self.watermarks.lateness();
+                self.whole_since = self.whole_since.max(EventTime(self.batch.time[*row as usize]) + lateness);
+            }
+        }
+    }
+
+    /// Nothing is left to read, now.
+    pub(super) fn at_end(&mut self, source: &SourceId, now: WallTime) {
+        self.watermarks.at_end(source, now);
+        if self.gaps.remove(source) {
+            self.whole_since = self.whole_since.max(EventTime(now.0));
+        }
+    }
+}
+
+impl Shard {
+    /// Records of a partition are gone.
+    pub(super) fn lose(&mut self, source: &SourceId, lost: Option<u64>, out: &mut Vec<ShardOutput>) {
+        for (stream, state) in self.streams.iter_mut().enumerate() {
+            if state.watermarks.mark(source).is_some() && state.gaps.insert(source.clone()) {
+                out.push(ShardOutput::Lost { stream, source: source.clone(), lost });
+            }
+        }
+        self.send_all_progress(false, out);
+    }
+
+    /// Says once that no window reaches back to what is missing any more. Shard 0 speaks for all.
+    pub(super) fn say_whole(&mut self, stream: usize, joined: EventTime, whole: EventTime, out: &mut Vec<ShardOutput>) {
+        let feeds = self.plan.streams[stream].feeds.iter().map(|feed| &self.plan.feeds[*feed]);
+        let reach = feeds.map(|feed| Millis(i64::from(feed.reach_panes()) * feed.pane.0)).max().unwrap_or(Millis::ZERO);
+        let state = &mut self.streams[stream];
+        let lossy = whole > EventTime::MIN && joined - reach < whole;
+        if state.lossy && !lossy && self.index == 0 {
+            out.push(ShardOutput::Whole { stream });
+        }
+        state.lossy = lossy;
+    }
+
+    /// The own watermark of a source that is read, for tests and for the page.
+    pub fn mark(&self, source: &SourceId) -> Option<Mark> {
+        self.streams.iter().find_map(|stream| stream.watermarks.mark(source))
+    }
+}
+
+/// Where reading goes on after a checkpoint: the next record of each partition.
+pub fn positions(cuts: &[ShardCut]) -> Vec<Position> {
+    let sources = cuts.iter().flat_map(|cut| &cut.streams).flat_map(|stream| &stream.sources);
+    let mut next: std::collections::BTreeMap<SourceId, i64> = Default::default();
+    for source in sources {
+        if let Some(offset) = source.next {
+            let known = next.entry(source.source.clone()).or_insert(offset);
+            *known = (*known).min(offset);
+        }
+    }
+    next.into_iter().map(|(source, offset)| Position { source, offset }).collect()
+}
