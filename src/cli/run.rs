@@ -127,7 +127,16 @@ async fn serve(
     let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
-    let parts = Parts { plan: world.plan.clone(), shards, consumer, dead_letters, seed: seed(), status };
+    let parts = Parts {
+        plan: world.plan.clone(),
+        shards,
+        consumer,
+        dead_letters,
+        seed: seed(),
+        status,
+        restore: Vec::new(),
+        memory: None,
+    };
     tracing::info!(
         rules = world.plan.rules.len(),
         streams = world.streams.len(),
@@ -189,6 +198,8 @@ async fn rehearse(
         dead_letters: Arc::new(|_| {}),
         seed: seed(),
         status,
+        restore: Vec::new(),
+        memory: None,
     };
     let happened = runtime::rehearse(parts, world.desk()).await?;
     let paint = if global.colours() { Paint::Ansi } else { Paint::Plain };

@@ -2,6 +2,8 @@
 //! what was answered; it decides nothing.
 
 pub mod clock;
+pub mod crash_point;
+pub mod disk;
 pub mod files;
 pub mod http;
 pub mod kafka;

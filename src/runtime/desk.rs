@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::edge::clock;
+use crate::edge::crash_point::crash_point;
 use crate::edge::senders::Senders;
 use crate::engine::desk::{Desk, DeskInput, DeskOutput};
 use crate::engine::journal::Decision;
@@ -16,6 +17,7 @@ use crate::model::delivery::{DeliveryId, Outcome};
 use crate::model::position::SourceId;
 use crate::model::signal::{RuleMeta, Signal};
 use crate::model::time::{EventTime, Millis, WallTime};
+use crate::runtime::memory::DeskMemory;
 use crate::runtime::status::{DeskSnapshot, Live, Status};
 
 /// How long deliveries that are under way may take when the engine stops.
@@ -49,6 +51,29 @@ pub(super) enum DeskMail {
         stream: Arc<str>,
         source: SourceId,
     },
+    Lost {
+        stream: usize,
+        source: SourceId,
+        lost: Option<u64>,
+    },
+    Whole {
+        stream: usize,
+    },
+    /// What this shard sends after this is not in checkpoint `cut`.
+    Cut {
+        shard: usize,
+        cut: u64,
+    },
+}
+
+impl DeskMail {
+    /// The shard it comes from, where that matters to a checkpoint.
+    fn shard(&self) -> Option<usize> {
+        match self {
+            DeskMail::Judged { shard, .. } | DeskMail::Cut { shard, .. } => Some(*shard),
+            _ => None,
+        }
+    }
 }
 
 /// A desk on the real clock, with real receivers.
@@ -56,6 +81,10 @@ pub(super) struct WallDesk {
     pub desk: Desk,
     pub senders: Arc<Senders>,
     pub status: Arc<Status>,
+    /// The streams' names, by their index in the plan.
+    pub streams: Vec<Arc<str>>,
+    /// Where its inputs are logged and its cuts go; without it nothing outlives the process.
+    pub memory: Option<DeskMemory>,
 }
 
 struct Receipt {
@@ -69,6 +98,9 @@ impl WallDesk {
     pub async fn run(mut self, mut mail: mpsc::Receiver<DeskMail>) -> Desk {
         let mut flights: JoinSet<Receipt> = JoinSet::new();
         let mut snapshot_at = WallTime::MIN;
+        if self.memory.is_some() {
+            self.tell(DeskInput::Restarted, &mut flights);
+        }
         loop {
             let now = clock::now();
             if now >= snapshot_at {
@@ -76,22 +108,47 @@ impl WallDesk {
                 snapshot_at = now + SNAPSHOT_EVERY;
             }
             let wake = self.desk.next_deadline().map_or(snapshot_at, |at| at.min(snapshot_at));
-            let input = tokio::select! {
+            tokio::select! {
                 biased;
-                Some(done) = flights.join_next() => receipt(done),
+                Some(done) = flights.join_next() => {
+                    crash_point("delivery_answered");
+                    receipt(done).into_iter().for_each(|input| self.tell(input, &mut flights));
+                    crash_point("receipt_logged");
+                }
                 message = mail.recv() => match message {
-                    Some(message) => Some(input(message)),
+                    Some(message) => self.hear(message, &mut flights),
                     None => break,
                 },
-                () = tokio::time::sleep(wake.since(now).to_std()) => Some(DeskInput::Tick),
+                () = tokio::time::sleep(wake.since(now).to_std()) => self.tell(DeskInput::Tick, &mut flights),
             };
-            if let Some(input) = input {
-                self.tell(input, &mut flights);
-            }
         }
         self.drain(&mut flights).await;
         self.snapshot();
         self.desk
+    }
+
+    /// Takes one message; while a checkpoint is taken, those of shards that have marked it wait.
+    fn hear(&mut self, message: DeskMail, flights: &mut JoinSet<Receipt>) {
+        let Some(memory) = &mut self.memory else {
+            return self.act(message, flights);
+        };
+        match (message, memory.after_cut()) {
+            (DeskMail::Cut { shard, cut }, _) => {
+                if memory.mark(shard, cut) {
+                    memory.cut(&mut self.desk, &self.status);
+                    for message in self.memory.as_mut().map(DeskMemory::take_held).unwrap_or_default() {
+                        self.hear(message, flights);
+                    }
+                }
+            }
+            (message, marked) if message.shard().is_some_and(|shard| marked.contains(&shard)) => memory.hold(message),
+            (message, _) => self.act(message, flights),
+        }
+    }
+
+    fn act(&mut self, message: DeskMail, flights: &mut JoinSet<Receipt>) {
+        let input = input(message, &self.streams);
+        input.into_iter().for_each(|input| self.tell(input, flights));
     }
 
     /// Nobody feeds the desk any more: lets deliveries under way end.
@@ -100,7 +157,7 @@ impl WallDesk {
             while let Some(done) = flights.join_next().await {
                 if let Some(input) = receipt(done) {
                     let mut out = Vec::new();
-                    self.desk.handle(clock::now(), input, &mut out);
+                    self.step(clock::now(), input, &mut out);
                     self.show(&out);
                 }
             }
@@ -108,6 +165,17 @@ impl WallDesk {
         if tokio::time::timeout(DRAIN_MAX, finish).await.is_err() {
             tracing::warn!("deliveries were still under way when Foghorn stopped; they may or may not have arrived");
         }
+        if let Some(memory) = &mut self.memory {
+            memory.sync(&self.status);
+        }
+    }
+
+    /// Logs an input, then acts on it.
+    fn step(&mut self, now: WallTime, input: DeskInput, out: &mut Vec<DeskOutput>) {
+        if let Some(memory) = &mut self.memory {
+            memory.log(now, &input, &self.status);
+        }
+        self.desk.handle(now, input, out);
     }
 
     fn tell(&mut self, input: DeskInput, flights: &mut JoinSet<Receipt>) {
@@ -117,9 +185,9 @@ impl WallDesk {
             DeskInput::Signals(signals) => signals.iter().map(|s| (s.rule.clone(), s.labels.clone())).collect(),
             _ => Vec::new(),
         };
-        self.desk.handle(now, input, &mut out);
+        self.step(now, input, &mut out);
         if self.desk.next_deadline().is_some_and(|at| at <= now) {
-            self.desk.handle(now, DeskInput::Tick, &mut out);
+            self.step(now, DeskInput::Tick, &mut out);
         }
         self.show(&out);
         for (rule, labels) in signals {
@@ -127,9 +195,14 @@ impl WallDesk {
                 self.status.alerts.insert(alert.id, alert.clone());
             }
         }
+        let speaks = out.iter().any(|output| matches!(output, DeskOutput::Deliver { .. }));
+        if speaks && let Some(memory) = &mut self.memory {
+            memory.sync(&self.status); // the intent is durable before the first byte leaves
+        }
         for output in out {
             if let DeskOutput::Deliver { receiver, delivery } = output {
                 let senders = self.senders.clone();
+                crash_point("delivery_started");
                 flights.spawn(async move {
                     let id = delivery.id;
                     let outcome = senders.send(&receiver, delivery, clock::now()).await;
@@ -186,8 +259,10 @@ impl WallDesk {
     }
 }
 
-fn input(message: DeskMail) -> DeskInput {
-    match message {
+fn input(message: DeskMail, streams: &[Arc<str>]) -> Option<DeskInput> {
+    Some(match message {
+        // That nothing was said up to some tick is no news to a desk on the wall clock.
+        DeskMail::Judged { signals, .. } if signals.is_empty() => return None,
         DeskMail::Judged { signals, .. } => DeskInput::Signals(signals),
         DeskMail::Degraded { rule, groups_max, refused: Some(refused), .. } => {
             DeskInput::RuleDegraded { rule, groups_max, refused }
@@ -197,7 +272,12 @@ fn input(message: DeskMail) -> DeskInput {
             DeskInput::SourceStalled { stream, source, watermark, still_for }
         }
         DeskMail::Recovered { stream, source } => DeskInput::SourceRecovered { stream, source },
-    }
+        DeskMail::Lost { stream, source, lost } => {
+            DeskInput::InputLost { stream: streams[stream].clone(), source, lost }
+        }
+        DeskMail::Whole { stream } => DeskInput::InputWhole { stream: streams[stream].clone() },
+        DeskMail::Cut { .. } => return None,
+    })
 }
 
 /// A delivery that panicked has no receipt; the desk's timeout for it is the net.
@@ -233,7 +313,9 @@ impl EventDesk {
                 DeskMail::Degraded { at, rule, groups_max, refused } => {
                     self.timeline.degraded(at, rule, groups_max, refused);
                 }
-                DeskMail::Stalled { .. } | DeskMail::Recovered { .. } => {} // there is no wall clock to stall against
+                // There is no wall clock to stall against, and nothing is kept.
+                DeskMail::Stalled { .. } | DeskMail::Recovered { .. } | DeskMail::Cut { .. } => {}
+                DeskMail::Lost { .. } | DeskMail::Whole { .. } => {}
             }
             if self.merger.complete() == EventTime::MAX
                 && let Some(done) = done.take()

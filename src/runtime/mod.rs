@@ -15,6 +15,7 @@
 //!   under way
 
 mod desk;
+mod memory;
 mod shard;
 mod stall;
 mod status;
@@ -23,10 +24,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 use tokio::sync::mpsc;
 
 pub use desk::DRAIN_MAX;
+pub use memory::{CHECKPOINT_EVERY, Memory};
 pub use shard::DeadLetterSink;
 pub use status::{DeskSnapshot, Live, Status};
 
@@ -34,11 +36,14 @@ use crate::edge::clock;
 use crate::edge::kafka::{ConsumerConfig, ConsumerHandle, KafkaError, SourceEvent};
 use crate::edge::senders::Senders;
 use crate::engine::desk::{Desk, DeskConfig};
+use crate::engine::feed::cut::RestoreError;
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::SignalMerger;
 use crate::engine::plan::Plan;
-use crate::engine::shard::{Shard, ShardError};
+use crate::engine::shard::{Shard, ShardError, ShardOutput};
+use crate::engine::state::ShardCut;
 use desk::{DeskMail, EventDesk, WallDesk};
+use memory::{DeskMemory, Keeper};
 use stall::StallWatch;
 
 /// Batches a shard may have waiting from Kafka.
@@ -50,7 +55,7 @@ pub const PEER_QUEUE: usize = 64;
 /// Messages the desk may have waiting.
 pub const DESK_QUEUE: usize = 4_096;
 
-/// How often positions are committed, for lag tools and for a restart.
+/// How often positions are committed where no state is kept: for lag tools and for a restart.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the read model gets the consumer's counters.
@@ -63,6 +68,8 @@ pub enum StartError {
     Decoder(#[from] ShardError),
     #[error(transparent)]
     Kafka(#[from] KafkaError),
+    #[error("the checkpoint cannot be gone on from: {0}")]
+    Restore(#[from] RestoreError),
     #[error("the thread of shard {shard} could not be started")]
     Thread { shard: usize, source: std::io::Error },
 }
@@ -76,15 +83,39 @@ pub struct Parts {
     /// Randomises hashing, never results.
     pub seed: u64,
     pub status: Arc<Status>,
+    /// The shards' part of the checkpoint to go on from; empty for a fresh start.
+    pub restore: Vec<ShardCut>,
+    /// Where state is kept; without it nothing outlives the process but the committed positions.
+    pub memory: Option<Memory>,
 }
 
 /// Shards that run and a consumer that feeds them.
 struct Plant {
-    consumer: ConsumerHandle,
+    consumer: Arc<ConsumerHandle>,
     threads: Vec<JoinHandle<()>>,
     mail: mpsc::Receiver<DeskMail>,
     to_desk: mpsc::Sender<DeskMail>,
     status: Arc<Status>,
+    memory: Option<(DeskMemory, Keeper)>,
+}
+
+/// Makes the shards and lets each take its part of a checkpoint, all at once.
+fn shards(parts: &Parts) -> Result<Vec<(Shard, Vec<ShardOutput>)>, StartError> {
+    let make = |index| {
+        let mut shard = Shard::new(index, parts.shards, parts.plan.clone(), parts.seed)?.with_stopwatch(stopwatch);
+        if parts.memory.is_some() {
+            shard = shard.with_cuts();
+        }
+        let mut said = Vec::new();
+        if !parts.restore.is_empty() {
+            shard.restore(&parts.restore, &mut said)?;
+        }
+        Ok((shard, said))
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..parts.shards).map(|index| scope.spawn(move || make(index))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("restoring does not panic")).collect()
+    })
 }
 
 impl Plant {
@@ -93,9 +124,11 @@ impl Plant {
         let (to_shards, sources): (Vec<_>, Vec<Receiver<SourceEvent>>) =
             (0..parts.shards).map(|_| bounded(SOURCE_QUEUE)).unzip();
         let (to_peers, peers): (Vec<_>, Vec<_>) = (0..parts.shards).map(|_| bounded(PEER_QUEUE)).unzip();
+        let (to_keeper, cuts) = mpsc::unbounded_channel();
+        let (ask, asked): (Vec<_>, Vec<_>) = (0..parts.shards).map(|_| unbounded()).unzip();
         let mut threads = Vec::new();
-        for (index, (source, peers)) in sources.into_iter().zip(peers).enumerate() {
-            let shard = Shard::new(index, parts.shards, parts.plan.clone(), parts.seed)?.with_stopwatch(stopwatch);
+        let ready = shards(&parts)?.into_iter().zip(sources).zip(peers).zip(asked);
+        for (index, ((((shard, said), source), peers), checkpoints)) in ready.enumerate() {
             let mut to_peers = to_peers.clone();
             to_peers[index] = bounded(0).0; // nobody sends to itself, and its own end must not keep it alive
             let links = shard::Links {
@@ -104,18 +137,21 @@ impl Plant {
                 peers,
                 to_peers,
                 desk: desk.clone(),
+                checkpoints,
+                cuts: to_keeper.clone(),
                 dead_letters: parts.dead_letters.clone(),
                 status: parts.status.clone(),
                 until_end,
             };
             let thread = std::thread::Builder::new().name(format!("shard-{index}"));
             let thread = thread
-                .spawn(move || shard::run(shard, links))
+                .spawn(move || shard::run(shard, said, links))
                 .map_err(|source| StartError::Thread { shard: index, source })?;
             threads.push(thread);
         }
         let consumer = crate::edge::kafka::start(parts.consumer, to_shards)?;
-        Ok(Plant { consumer, threads, mail, to_desk: desk, status: parts.status })
+        let memory = parts.memory.map(|memory| memory.split(ask, cuts));
+        Ok(Plant { consumer: Arc::new(consumer), threads, mail, to_desk: desk, status: parts.status, memory })
     }
 }
 
@@ -138,20 +174,34 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<Desk, StartError> {
     let plan = parts.plan.clone();
-    let plant = Plant::start(parts, false)?;
-    let status = plant.status.clone();
-    let desk = tokio::spawn(WallDesk { desk, senders, status: status.clone() }.run(plant.mail));
+    let streams = plan.streams.iter().map(|stream| stream.schema.name.clone()).collect();
+    let Plant { consumer, threads, mail, to_desk, status, memory } = Plant::start(parts, false)?;
+    let (desk_memory, keeper) = memory.unzip();
+    let keeps = keeper.is_some();
+    let (stop_keeping, stopped) = tokio::sync::watch::channel(false);
+    let keeping = keeper.map(|keeper| tokio::spawn(keeper.run(consumer.clone(), status.clone(), stopped)));
+    if keeps {
+        status.state.keep();
+    }
+    let desk = WallDesk { desk, senders, status: status.clone(), streams, memory: desk_memory };
+    let desk = tokio::spawn(desk.run(mail));
     status.set_running(true);
-    supervise(&plant.consumer, &status, StallWatch::new(&plan), &plant.to_desk, stop).await;
-    drop(plant.to_desk);
+    supervise(&consumer, &status, StallWatch::new(&plan), &to_desk, !keeps, stop).await;
+    drop(to_desk);
     status.set_running(false);
-    plant.consumer.drain();
+    consumer.drain();
+    let _ = stop_keeping.send(true); // takes the last checkpoint, then lets the shards end
+    if let Some(keeping) = keeping {
+        keeping.await.expect("the keeper does not panic");
+    }
     let desk = desk.await.expect("the desk does not panic");
-    for thread in plant.threads {
+    for thread in threads {
         thread.join().expect("shards do not panic");
     }
-    plant.consumer.commit(status.positions());
-    plant.consumer.stop()?;
+    if !keeps {
+        consumer.commit(status.positions());
+    }
+    Arc::into_inner(consumer).expect("nobody else holds it any more").stop()?;
     Ok(desk)
 }
 
@@ -166,7 +216,7 @@ pub async fn rehearse(parts: Parts, desk: DeskConfig) -> Result<Vec<Happening>, 
     for thread in threads {
         thread.join().expect("shards do not panic");
     }
-    consumer.stop()?;
+    Arc::into_inner(consumer).expect("nobody else holds it").stop()?;
     Ok(happened)
 }
 
@@ -176,6 +226,7 @@ async fn supervise(
     status: &Status,
     mut watch: StallWatch,
     desk: &mpsc::Sender<DeskMail>,
+    commits: bool,
     stop: impl Future<Output = ()>,
 ) {
     let mut commit = tokio::time::interval(COMMIT_EVERY);
@@ -184,7 +235,7 @@ async fn supervise(
     loop {
         tokio::select! {
             () = &mut stop => return,
-            _ = commit.tick() => consumer.commit(status.positions()),
+            _ = commit.tick(), if commits => consumer.commit(status.positions()),
             _ = stats.tick() => {
                 *status.kafka.lock() = Some((consumer.stats(), clock::now()));
                 watch.look(status, desk).await;

@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 use crate::edge::clock;
 use crate::edge::kafka::SourceEvent;
 use crate::engine::shard::{DeadLetter, Peer, Shard, ShardInput, ShardOutput};
+use crate::engine::state::ShardCut;
+use crate::model::signal::Signal;
 use crate::model::time::EventTime;
 use crate::runtime::desk::DeskMail;
 use crate::runtime::status::Status;
@@ -30,6 +32,9 @@ pub(super) struct Links {
     /// By shard; the own place is never used.
     pub to_peers: Vec<Sender<Peer>>,
     pub desk: mpsc::Sender<DeskMail>,
+    /// Numbers of checkpoints to take; closed by who takes them when there will be none any more.
+    pub checkpoints: Receiver<u64>,
+    pub cuts: mpsc::UnboundedSender<(u64, ShardCut)>,
     pub dead_letters: DeadLetterSink,
     pub status: Arc<Status>,
     /// The ends that partitions have now are their ends for good, and the wall clock has no say.
@@ -37,25 +42,33 @@ pub(super) struct Links {
 }
 
 /// Runs until the source and all peers have closed their ends (`R4`).
-pub(super) fn run(mut shard: Shard, links: Links) {
-    let mut thread =
-        Thread { unsent: links.to_peers.iter().map(|_| VecDeque::new()).collect(), links, out: Vec::new() };
+pub(super) fn run(mut shard: Shard, restored: Vec<ShardOutput>, links: Links) {
+    let unsent = links.to_peers.iter().map(|_| VecDeque::new()).collect();
+    let mut thread = Thread { unsent, links, out: restored, cutting_since: None };
+    thread.say();
     let pulse = tick(PULSE);
-    let (no_events, no_peers) = (never(), never());
+    let (no_events, no_peers, no_checkpoints) = (never(), never(), never());
+    let mut checkpoints_open = true;
     let mut source_open = true;
     let mut peers_open = thread.links.to_peers.len() > 1;
-    while source_open || peers_open {
+    while source_open || checkpoints_open || peers_open {
         let blocked = !thread.send_to_peers();
-        if !source_open && !blocked {
+        if !source_open && !checkpoints_open && !blocked {
             thread.links.to_peers.clear(); // tells the peers that nothing more comes from here
             thread.unsent.clear();
         }
-        let source = if source_open && !blocked { &thread.links.source } else { &no_events };
+        let reading = source_open && !blocked && !shard.is_cutting();
+        let source = if reading { &thread.links.source } else { &no_events };
+        let checkpoints = if checkpoints_open { &thread.links.checkpoints } else { &no_checkpoints };
         let peers = if peers_open { &thread.links.peers } else { &no_peers };
         let input = select_biased! {
             recv(peers) -> message => match message {
                 Ok(message) => Wake::Inputs(vec![ShardInput::Peer(message)]),
                 Err(_) => { peers_open = false; Wake::Nothing }
+            },
+            recv(checkpoints) -> number => match number {
+                Ok(number) => Wake::Inputs(vec![ShardInput::Cut(number)]),
+                Err(_) => { checkpoints_open = false; Wake::Nothing }
             },
             recv(pulse) -> _ => Wake::Pulse,
             recv(source) -> event => match event {
@@ -107,31 +120,57 @@ struct Thread {
     /// By peer: what its channel had no room for, in order.
     unsent: Vec<VecDeque<Peer>>,
     out: Vec<ShardOutput>,
+    /// Since when no records are taken because of a checkpoint.
+    cutting_since: Option<Instant>,
 }
 
 impl Thread {
     fn handle(&mut self, shard: &mut Shard, input: ShardInput) {
         let started = Instant::now();
+        if matches!(input, ShardInput::Cut(_)) {
+            self.cutting_since = Some(started);
+        }
         shard.handle(input, &mut self.out);
         self.links.status.add_busy(self.links.index, started.elapsed());
+        if let Some(since) = self.cutting_since.take_if(|_| !shard.is_cutting()) {
+            self.links.status.state.stalled(since.elapsed());
+        }
+        self.say();
+    }
+
+    /// Sends everywhere what the shard said.
+    fn say(&mut self) {
         let mut signals = Vec::new();
         let mut judged = EventTime::MIN;
-        for output in self.out.drain(..) {
+        for output in std::mem::take(&mut self.out) {
             match output {
+                ShardOutput::Cut { cut, state } => {
+                    // The mark stands behind everything that was said before.
+                    self.judged(std::mem::take(&mut signals), std::mem::replace(&mut judged, EventTime::MIN));
+                    mail(&self.links.desk, DeskMail::Cut { shard: self.links.index, cut });
+                    let _ = self.links.cuts.send((cut, *state)); // nobody keeps it any more
+                }
+                ShardOutput::Lost { stream, source, lost } => {
+                    mail(&self.links.desk, DeskMail::Lost { stream, source, lost });
+                }
+                ShardOutput::Whole { stream } => mail(&self.links.desk, DeskMail::Whole { stream }),
                 ShardOutput::Signal(signal) => signals.push(signal),
                 ShardOutput::ToPeer { shard, message } => self.unsent[shard].push_back(message),
                 ShardOutput::Judged(until) => judged = judged.max(until),
                 ShardOutput::DeadLetter(letter) => (self.links.dead_letters)(letter),
-                ShardOutput::Cut { .. } | ShardOutput::Lost { .. } | ShardOutput::Whole { .. } => {}
                 ShardOutput::Degraded { at, rule, groups_max, refused } => {
                     mail(&self.links.desk, DeskMail::Degraded { at, rule, groups_max, refused });
                 }
             }
         }
-        if !signals.is_empty() || judged != EventTime::MIN {
-            mail(&self.links.desk, DeskMail::Judged { shard: self.links.index, signals, until: judged });
-        }
+        self.judged(signals, judged);
         self.send_to_peers();
+    }
+
+    fn judged(&self, signals: Vec<Signal>, until: EventTime) {
+        if !signals.is_empty() || until != EventTime::MIN {
+            mail(&self.links.desk, DeskMail::Judged { shard: self.links.index, signals, until });
+        }
     }
 
     /// `false` while some peer has no room (`R1`).

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use crate::alert::life::{Alert, AlertId};
+use crate::edge::disk::Saved;
 use crate::edge::kafka::ConsumerStats;
 use crate::engine::desk::{Desk, DeskCounts, GroupView};
 use crate::engine::journal::JournalEntry;
@@ -35,6 +36,8 @@ pub struct Status {
     pub desk: Mutex<DeskSnapshot>,
     /// The consumer's counters, and when they were taken.
     pub kafka: Mutex<Option<(ConsumerStats, WallTime)>>,
+    /// What is kept on disk, and how that goes.
+    pub state: StateStatus,
     live: broadcast::Sender<Live>,
     desk_runs: AtomicBool,
 }
@@ -83,6 +86,7 @@ impl Status {
             alerts: DashMap::new(),
             desk: Mutex::default(),
             kafka: Mutex::default(),
+            state: StateStatus::default(),
             live: broadcast::channel(LIVE_BACKLOG).0,
             desk_runs: AtomicBool::new(false),
         }
@@ -128,6 +132,9 @@ impl Status {
         if !self.desk_runs.load(Ordering::Relaxed) {
             return Some("the engine is starting, or stopping".to_owned());
         }
+        if let Some(problem) = self.state.problem() {
+            return Some(problem);
+        }
         let kafka = self.kafka.lock();
         let Some((stats, _)) = &*kafka else { return Some("Kafka was not asked yet".to_owned()) };
         if let Some(problem) = stats.problems.first() {
@@ -147,5 +154,67 @@ impl Status {
 
     pub fn tell(&self, live: Live) {
         let _ = self.live.send(live); // nobody watching is fine
+    }
+}
+
+/// How keeping state on disk goes.
+#[derive(Debug, Default)]
+pub struct StateStatus(Mutex<StateReport>);
+
+/// See [`StateStatus::report`].
+#[derive(Clone, Debug, Default)]
+pub struct StateReport {
+    /// Whether a state directory is configured.
+    pub kept: bool,
+    /// The newest checkpoint: its number, when it was safe on disk, its size and how long writing it took.
+    pub saved: Option<(u64, WallTime, Saved)>,
+    pub checkpoints: u64,
+    /// Attempts to write or sync that failed, ever.
+    pub failures: u64,
+    /// What is wrong now.
+    pub problem: Option<String>,
+    /// The longest a shard took no records because of a checkpoint: of the last one, and ever.
+    pub stall: Duration,
+    pub stall_max: Duration,
+}
+
+impl StateStatus {
+    pub fn report(&self) -> StateReport {
+        self.0.lock().clone()
+    }
+
+    pub fn keep(&self) {
+        self.0.lock().kept = true;
+    }
+
+    pub fn problem(&self) -> Option<String> {
+        self.0.lock().problem.clone()
+    }
+
+    /// The disk refused something. Foghorn goes on, and a crash now would lose what is not on disk.
+    pub fn fail(&self, what: &str, error: &std::io::Error) {
+        let text = format!("{what}: {error}; pages still go out, but a crash now would forget what they were about");
+        let mut report = self.0.lock();
+        report.failures += 1;
+        if report.problem.as_ref() != Some(&text) {
+            tracing::error!("{text}");
+        }
+        report.problem = Some(text);
+    }
+
+    pub fn saved(&self, number: u64, at: WallTime, saved: Saved) {
+        let mut report = self.0.lock();
+        report.saved = Some((number, at, saved));
+        report.checkpoints += 1;
+        if report.problem.take().is_some() {
+            tracing::info!(number, "state is on disk again");
+        }
+    }
+
+    /// A shard took no records for this long.
+    pub fn stalled(&self, stall: Duration) {
+        let mut report = self.0.lock();
+        report.stall = stall;
+        report.stall_max = report.stall_max.max(stall);
     }
 }

@@ -93,6 +93,8 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
         dead_letters: Arc::new(|_| {}),
         seed: seed(),
         status: status.clone(),
+        restore: Vec::new(),
+        memory: None,
     };
     let desk = Desk::new(sinks.desk(), seed());
     let story = async {

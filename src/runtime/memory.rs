@@ -1,0 +1,231 @@
+//! What outlives the process: the desk's log while it runs, and a checkpoint of everything now and then.
+//!
+//! A checkpoint goes round like this. The keeper asks every shard; the shards agree on a moment among themselves (the
+//! barrier in [`crate::engine::shard`]) and each hands its cut to the keeper and a mark to the desk, behind everything
+//! it said before. The desk holds back what comes behind a mark until it has all of them, gives its own cut, and
+//! begins the next log. The keeper writes it all in one file, off the threads that work, and only when that is safe on
+//! disk tells Kafka how far it has come, for lag tools alone.
+//!
+//! Where the disk fails, pages go out all the same: a page that may come twice after a crash is better than one that does
+//! not come. It is said on `/readyz` and in the metrics, and mends with the first checkpoint that can be written.
+//!
+//! - `M1` what is committed to Kafka is never ahead of the newest checkpoint
+//! - `M2` checkpoints cost at most a twentieth of the time: a big state is written less often
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use tokio::sync::mpsc;
+
+use crate::checkpoint::{Checkpoint, Head};
+use crate::edge::clock;
+use crate::edge::crash_point::crash_point;
+use crate::edge::disk::{DeskLog, StateDir};
+use crate::edge::kafka::ConsumerHandle;
+use crate::engine::desk::{Desk, DeskCut, DeskInput};
+use crate::engine::shard::positions;
+use crate::engine::state::ShardCut;
+use crate::model::time::WallTime;
+use crate::runtime::desk::DeskMail;
+use crate::runtime::status::Status;
+
+/// How often a checkpoint is taken, unless one takes longer than a twentieth of this.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+
+/// How long shards and desk may take to give their cuts. A desk that is busy with slow receivers never is.
+const CUT_MAX: Duration = Duration::from_secs(60);
+
+/// Where an engine keeps what outlives it.
+#[derive(Debug)]
+pub struct Memory {
+    pub dir: Arc<StateDir>,
+    pub log: DeskLog,
+    /// The number of the next checkpoint.
+    pub next: u64,
+    pub every: Duration,
+    pub desk_meaning: u64,
+    /// The desk's.
+    pub seed: u64,
+}
+
+impl Memory {
+    /// The desk's half and the keeper's.
+    pub(super) fn split(
+        self,
+        shards: Vec<Sender<u64>>,
+        cuts: mpsc::UnboundedReceiver<(u64, ShardCut)>,
+    ) -> (DeskMemory, Keeper) {
+        let (to_keeper, desk) = mpsc::unbounded_channel();
+        let memory = DeskMemory {
+            dir: self.dir.clone(),
+            log: Some(self.log),
+            to_keeper,
+            shards: shards.len(),
+            cut: 0,
+            marked: BTreeSet::new(),
+            held: Vec::new(),
+        };
+        let keeper = Keeper {
+            dir: self.dir,
+            next: self.next,
+            every: self.every,
+            desk_meaning: self.desk_meaning,
+            seed: self.seed,
+            shards,
+            cuts,
+            desk,
+        };
+        (memory, keeper)
+    }
+}
+
+/// The desk's half: its log, and the mail that waits for a cut.
+pub(super) struct DeskMemory {
+    dir: Arc<StateDir>,
+    /// `None` after the disk refused it, until the next cut.
+    log: Option<DeskLog>,
+    to_keeper: mpsc::UnboundedSender<(u64, DeskCut)>,
+    shards: usize,
+    cut: u64,
+    marked: BTreeSet<usize>,
+    held: Vec<DeskMail>,
+}
+
+impl DeskMemory {
+    /// Shards whose mail is behind the cut that is being taken.
+    pub fn after_cut(&self) -> BTreeSet<usize> {
+        self.marked.clone()
+    }
+
+    pub fn hold(&mut self, message: DeskMail) {
+        self.held.push(message);
+    }
+
+    /// A shard has come to its cut; whether all have.
+    pub fn mark(&mut self, shard: usize, cut: u64) -> bool {
+        self.cut = cut;
+        self.marked.insert(shard);
+        self.marked.len() == self.shards
+    }
+
+    /// Gives the desk's cut away and begins the log that follows it.
+    pub fn cut(&mut self, desk: &mut Desk, status: &Status) {
+        self.marked.clear();
+        let cut = desk.cut();
+        crash_point("checkpoint_cut");
+        let sealed = self.log.take().map_or(Ok(()), DeskLog::seal);
+        match sealed.and_then(|()| self.dir.begin_log(self.cut)) {
+            Ok(log) => self.log = Some(log),
+            Err(error) => status.state.fail("the desk's log cannot be begun", &error),
+        }
+        let _ = self.to_keeper.send((self.cut, cut)); // a keeper that is gone keeps nothing any more
+    }
+
+    pub fn take_held(&mut self) -> Vec<DeskMail> {
+        std::mem::take(&mut self.held)
+    }
+
+    pub fn log(&mut self, at: WallTime, input: &DeskInput, status: &Status) {
+        if let Some(log) = &mut self.log
+            && let Err(error) = log.append(at, input)
+        {
+            status.state.fail("the desk's log cannot be written", &error);
+            self.log = None;
+        }
+    }
+
+    pub fn sync(&mut self, status: &Status) {
+        if let Some(log) = &self.log
+            && let Err(error) = log.sync()
+        {
+            status.state.fail("the desk's log cannot be synced", &error);
+            self.log = None;
+        }
+    }
+}
+
+/// Takes checkpoints.
+pub(super) struct Keeper {
+    dir: Arc<StateDir>,
+    next: u64,
+    every: Duration,
+    desk_meaning: u64,
+    seed: u64,
+    shards: Vec<Sender<u64>>,
+    cuts: mpsc::UnboundedReceiver<(u64, ShardCut)>,
+    desk: mpsc::UnboundedReceiver<(u64, DeskCut)>,
+}
+
+impl Keeper {
+    /// Takes one checkpoint after the other until `stop`, then a last one, and lets the shards end.
+    pub async fn run(
+        mut self,
+        consumer: Arc<ConsumerHandle>,
+        status: Arc<Status>,
+        mut stop: tokio::sync::watch::Receiver<bool>,
+    ) {
+        let mut wait = Duration::from_millis(100); // what was restored is made one file soon
+        loop {
+            tokio::select! {
+                _ = async { stop.wait_for(|stop| *stop).await.is_ok() } => break,
+                () = tokio::time::sleep(wait) => {
+                    let started = Instant::now();
+                    self.take(false, &consumer, &status).await;
+                    wait = self.every.max(started.elapsed() * 20); // `M2`
+                }
+            }
+        }
+        self.take(true, &consumer, &status).await;
+    }
+
+    async fn take(&mut self, clean: bool, consumer: &ConsumerHandle, status: &Status) {
+        let number = self.next;
+        self.next += 1;
+        let collected = tokio::time::timeout(CUT_MAX, self.collect(number)).await;
+        let Ok(Some((mut shards, desk))) = collected else {
+            let error = std::io::Error::other("shards or desk did not give their state in time");
+            status.state.fail("no checkpoint could be taken", &error);
+            return;
+        };
+        shards.sort_by_key(|cut| cut.shard);
+        let head = Head {
+            number,
+            taken_at: desk.now,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            clean,
+            desk_meaning: self.desk_meaning,
+            seed: self.seed,
+        };
+        let positions = positions(&shards);
+        let dir = self.dir.clone();
+        let save = move || dir.save(&Checkpoint { head, shards, desk });
+        match tokio::task::spawn_blocking(save).await.unwrap_or_else(|fault| Err(std::io::Error::other(fault))) {
+            Ok(saved) => {
+                status.state.saved(number, clock::now(), saved);
+                consumer.commit(positions); // `M1`
+                crash_point("offsets_committed");
+            }
+            Err(error) => status.state.fail("the checkpoint cannot be written", &error),
+        }
+    }
+
+    /// Asks everybody and waits for all cuts of this number; what is left of an older one is thrown away.
+    async fn collect(&mut self, number: u64) -> Option<(Vec<ShardCut>, DeskCut)> {
+        self.shards.iter().for_each(|shard| drop(shard.send(number)));
+        let mut shards = Vec::new();
+        while shards.len() < self.shards.len() {
+            let (cut, state) = self.cuts.recv().await?;
+            if cut == number {
+                shards.push(state);
+            }
+        }
+        loop {
+            let (cut, desk) = self.desk.recv().await?;
+            if cut == number {
+                return Some((shards, desk));
+            }
+        }
+    }
+}
