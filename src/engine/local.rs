@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
-use crate::engine::merge::SignalMerger;
+use crate::engine::merge::{LimitJoin, SignalMerger};
 use crate::engine::plan::Plan;
 use crate::engine::shard::{DeadLetter, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
 use crate::engine::transcript::{Block, Transcript};
 use crate::model::batch::RawBatch;
 use crate::model::delivery::Outcome;
 use crate::model::position::SourceId;
-use crate::model::signal::{RuleMeta, Signal, Transition};
+use crate::model::signal::{Signal, Transition};
 use crate::model::time::{EventTime, Millis, WallTime};
 
 /// What the desk still says after the last event: timers that were running may end within this time.
@@ -114,9 +114,7 @@ impl Local {
                             self.inputs.push((shard, ShardInput::Peer(message)));
                         }
                         ShardOutput::DeadLetter(DeadLetter { .. }) => self.dead_letters += 1,
-                        ShardOutput::Degraded { at, rule, groups_max, refused } => {
-                            self.timeline.degraded(at, rule, groups_max, refused);
-                        }
+                        ShardOutput::Limit(news) => self.timeline.limits.push(shard, news),
                     }
                 }
             }
@@ -140,8 +138,9 @@ pub struct Timeline {
     pub desk: Desk,
     now: WallTime,
     signals: Vec<Signal>,
-    /// What shards said of their limits, for ticks that are not complete yet.
-    degradations: Vec<(EventTime, DeskInput)>,
+    /// What shards say of their limits. Told once a tick is complete: at the moment it is noticed, the wall may stand
+    /// far behind, or not have begun.
+    pub limits: LimitJoin,
     transcript: Transcript,
 }
 
@@ -152,7 +151,7 @@ impl Timeline {
             desk: Desk::new(config, seed),
             now: WallTime::MIN,
             signals: Vec::new(),
-            degradations: Vec::new(),
+            limits: LimitJoin::default(),
             transcript,
         }
     }
@@ -161,7 +160,7 @@ impl Timeline {
     pub fn play(&mut self, signals: Vec<Signal>, until: EventTime) {
         let mut signals = signals.into_iter().peekable();
         while let Some(at) = signals.peek().map(|signal| signal.at) {
-            self.tell_degradations(at);
+            self.tell_limits(at);
             self.run_timers(WallTime::from_event(at) - Millis(1));
             let mut tick = Vec::new();
             while let Some(signal) = signals.next_if(|signal| signal.at == at) {
@@ -172,26 +171,16 @@ impl Timeline {
             self.signals.extend(news.cloned());
             self.tell(DeskInput::Signals(tick));
         }
-        self.tell_degradations(until);
+        self.tell_limits(until);
         if until != EventTime::MAX {
             self.run_timers(WallTime::from_event(until));
         }
     }
 
-    /// A rule reached its limit of groups (and refused so many events), or has room again. Said once that tick is
-    /// complete: at the moment it is noticed, the wall may stand far behind, or not have begun.
-    pub fn degraded(&mut self, at: EventTime, rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64>) {
-        let input = match refused {
-            Some(refused) => DeskInput::RuleDegraded { rule, groups_max, refused },
-            None => DeskInput::RuleRestored { rule },
-        };
-        self.degradations.push((at, input));
-    }
-
-    fn tell_degradations(&mut self, until: EventTime) {
-        self.degradations.sort_by_key(|(at, _)| *at);
-        let due = self.degradations.partition_point(|(at, _)| *at <= until);
-        for (at, input) in self.degradations.drain(..due).collect::<Vec<_>>() {
+    fn tell_limits(&mut self, until: EventTime) {
+        let mut due = Vec::new();
+        self.limits.release(until, &mut due);
+        for (at, input) in due {
             self.run_timers(WallTime::from_event(at));
             self.tell(input);
         }

@@ -9,6 +9,7 @@ pub mod exemplars;
 pub mod feed;
 pub mod journal;
 pub mod judge;
+pub mod limit;
 pub mod local;
 pub mod merge;
 pub mod packet;

@@ -18,12 +18,13 @@ use crate::decode::Decoder;
 /// Why a shard cannot be made: a stream cannot be decoded as it is declared.
 pub use crate::decode::DecoderError as ShardError;
 use crate::engine::feed::{Book, FeedCounts, Intake, RuleStatus};
+use crate::engine::limit::{LimitChange, LimitNews};
 use crate::engine::packet::{self, PaneReader, last_closed};
 use crate::engine::plan::{FeedPlan, Plan, RulePlan};
 use crate::model::batch::{Batch, RawBatch, RefusedRow};
 use crate::model::position::{Position, SourceId};
 use crate::model::refusal::{Refusal, RefusalCounts, Scope};
-use crate::model::signal::{Exemplar, RuleMeta, Signal};
+use crate::model::signal::{Exemplar, Signal};
 use crate::model::time::{EventTime, WallTime};
 use crate::stream::group::owner;
 pub use crate::stream::stall::{Stall, StallChange};
@@ -71,14 +72,8 @@ pub enum ShardOutput {
     /// All ticks before this time are judged, for all streams.
     Judged(EventTime),
     DeadLetter(DeadLetter),
-    /// A rule reached its limit of groups and has refused so many events, or (`None`) is well below it again.
-    /// `at` is the tick of the first event refused, or at which there was room.
-    Degraded {
-        at: EventTime,
-        rule: Arc<RuleMeta>,
-        groups_max: usize,
-        refused: Option<u64>,
-    },
+    /// A rule reached its limit of groups in this shard, or has room in it again.
+    Limit(LimitNews),
 }
 
 /// From shard to shard.
@@ -689,13 +684,9 @@ impl FeedState {
             return Vec::new();
         }
         self.degraded = degraded;
-        let refused = degraded.then_some(overflowed);
-        let said = |rule: &RulePlan| ShardOutput::Degraded {
-            at,
-            rule: rule.rule.meta.clone(),
-            groups_max: plan.group_limit,
-            refused,
-        };
-        plan.rules.iter().map(said).collect()
+        let change = if degraded { LimitChange::Reached { refused: overflowed } } else { LimitChange::Room };
+        let groups_max = plan.group_limit;
+        let said = |rule: &RulePlan| LimitNews { at, rule: rule.rule.meta.clone(), groups_max, change };
+        plan.rules.iter().map(said).map(ShardOutput::Limit).collect()
     }
 }

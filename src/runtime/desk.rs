@@ -10,11 +10,12 @@ use crate::edge::clock;
 use crate::edge::senders::Senders;
 use crate::engine::desk::{Desk, DeskInput, DeskOutput};
 use crate::engine::journal::Decision;
+use crate::engine::limit::LimitNews;
 use crate::engine::local::{Happening, Timeline};
-use crate::engine::merge::SignalMerger;
+use crate::engine::merge::{LimitJoin, SignalMerger};
 use crate::model::delivery::{DeliveryId, Outcome};
 use crate::model::position::SourceId;
-use crate::model::signal::{RuleMeta, Signal};
+use crate::model::signal::Signal;
 use crate::model::time::{EventTime, Millis, WallTime};
 use crate::runtime::status::{DeskSnapshot, Live, Status};
 
@@ -33,11 +34,9 @@ pub(super) enum DeskMail {
         signals: Vec<Signal>,
         until: EventTime,
     },
-    Degraded {
-        at: EventTime,
-        rule: Arc<RuleMeta>,
-        groups_max: usize,
-        refused: Option<u64>,
+    Limit {
+        shard: usize,
+        news: LimitNews,
     },
     Stalled {
         stream: Arc<str>,
@@ -69,6 +68,7 @@ impl WallDesk {
     pub async fn run(mut self, mut mail: mpsc::Receiver<DeskMail>) -> Desk {
         let mut flights: JoinSet<Receipt> = JoinSet::new();
         let mut snapshot_at = WallTime::MIN;
+        let mut limits = LimitJoin::default();
         loop {
             let now = clock::now();
             if now >= snapshot_at {
@@ -80,7 +80,7 @@ impl WallDesk {
                 biased;
                 Some(done) = flights.join_next() => receipt(done),
                 message = mail.recv() => match message {
-                    Some(message) => Some(input(message)),
+                    Some(message) => input(message, &mut limits),
                     None => break,
                 },
                 () = tokio::time::sleep(wake.since(now).to_std()) => Some(DeskInput::Tick),
@@ -186,18 +186,22 @@ impl WallDesk {
     }
 }
 
-fn input(message: DeskMail) -> DeskInput {
-    match message {
+/// What the desk is to hear, if anything. On the wall clock limits are told as they come: a stream that stands still must
+/// not keep another one's trouble quiet.
+fn input(message: DeskMail, limits: &mut LimitJoin) -> Option<DeskInput> {
+    Some(match message {
         DeskMail::Judged { signals, .. } => DeskInput::Signals(signals),
-        DeskMail::Degraded { rule, groups_max, refused: Some(refused), .. } => {
-            DeskInput::RuleDegraded { rule, groups_max, refused }
+        DeskMail::Limit { shard, news } => {
+            limits.push(shard, news);
+            let mut told = Vec::new();
+            limits.release(EventTime::MAX, &mut told);
+            return told.pop().map(|(_, input)| input); // one piece of news says one thing at most
         }
-        DeskMail::Degraded { rule, refused: None, .. } => DeskInput::RuleRestored { rule },
         DeskMail::Stalled { stream, source, watermark, still_for } => {
             DeskInput::SourceStalled { stream, source, watermark, still_for }
         }
         DeskMail::Recovered { stream, source } => DeskInput::SourceRecovered { stream, source },
-    }
+    })
 }
 
 /// A delivery that panicked has no receipt; the desk's timeout for it is the net.
@@ -230,9 +234,7 @@ impl EventDesk {
                     self.merger.release(&mut released);
                     self.timeline.play(released, self.merger.complete());
                 }
-                DeskMail::Degraded { at, rule, groups_max, refused } => {
-                    self.timeline.degraded(at, rule, groups_max, refused);
-                }
+                DeskMail::Limit { shard, news } => self.timeline.limits.push(shard, news),
                 DeskMail::Stalled { .. } | DeskMail::Recovered { .. } => {} // there is no wall clock to stall against
             }
             if self.merger.complete() == EventTime::MAX
