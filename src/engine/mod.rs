@@ -16,3 +16,4 @@ pub mod packet;
 pub mod plan;
 pub mod shard;
 pub mod transcript;
+pub mod visitors;

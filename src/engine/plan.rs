@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::limit::{LimitChange, LimitNews};
 use crate::model::schema::{FieldType, StreamSchema};
 use crate::model::time::{EventTime, Millis};
 use crate::rule::condition::Cmp;
@@ -50,6 +51,8 @@ pub struct FeedPlan {
     pub windows: Arc<WindowPlan>,
     pub rules: Vec<RulePlan>,
     pub group_limit: usize,
+    /// The accumulator that counts all rows, whether a rule asks or not: what a refused group brought.
+    pub rows: usize,
     /// A group that saw nothing for this long is forgotten.
     pub expire: Millis,
 }
@@ -200,6 +203,17 @@ impl FeedPlan {
         end.div_euclid(self.pane.0) - 1
     }
 
+    /// What the feed's rules say when their limit changed at the end of `pane`.
+    pub fn limit_news(&self, pane: i64, change: LimitChange) -> impl Iterator<Item = LimitNews> + '_ {
+        let at = EventTime(pane.saturating_add(1).saturating_mul(self.pane.0));
+        self.rules.iter().map(move |rule| LimitNews {
+            at,
+            rule: rule.rule.meta.clone(),
+            groups_max: self.group_limit,
+            change,
+        })
+    }
+
     /// Field ids the feed reads, in no order, repeats included.
     fn fields(&self) -> Vec<usize> {
         let filters = self.filter.iter().chain(&self.masks).flat_map(|filter| filter.fields().iter().copied());
@@ -243,6 +257,7 @@ impl Draft {
                 windows: Arc::new(WindowPlan { pane: rule.pane, accs: Vec::new(), views: Vec::new() }),
                 rules: Vec::new(),
                 group_limit: rule.group_limit as usize,
+                rows: 0,
                 expire: rule.expire,
             },
             accs: Vec::new(),
@@ -330,6 +345,7 @@ impl Draft {
     }
 
     fn finish(mut self) -> FeedPlan {
+        self.feed.rows = self.accumulator(AccSpec::Count, Input { mask: None, value: InputValue::Rows });
         self.feed.windows = Arc::new(WindowPlan { pane: self.feed.pane, accs: self.accs, views: self.views });
         self.feed
     }
