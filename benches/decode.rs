@@ -114,6 +114,7 @@ fn decoder(format: Format, time: (&str, TimeFormat), fields: Vec<FieldSpec>) -> 
         exemplar: None,
         lateness: Millis(0),
         idle_timeout: Millis(0),
+        stall_timeout: Millis(0),
         future_max: Millis(0),
         budgets: Budgets::default(),
     };

@@ -27,8 +27,8 @@ use crate::model::refusal::{Refusal, RefusalCounts, Scope};
 use crate::model::signal::{Exemplar, Signal};
 use crate::model::time::{EventTime, WallTime};
 pub use crate::stream::stall::{Stall, StallChange};
-pub use crate::stream::watermark::SourceReport;
 use crate::stream::watermark::{Low, Timing, Watermarks};
+pub use crate::stream::watermark::{SourceReport, SourceState};
 use crate::window::PartialReader;
 
 /// What a shard is told.
