@@ -114,6 +114,7 @@ fn decoder(format: Format, time: (&str, TimeFormat), fields: Vec<FieldSpec>) -> 
         exemplar: None,
         lateness: Millis(0),
         idle_timeout: Millis(0),
+        stall_timeout: Millis(0),
         future_max: Millis(0),
         budgets: Budgets::default(),
     };
@@ -169,8 +170,11 @@ struct Event<'a> {
     latency_ms: f64,
 }
 
+/// The text of one event.
+type Make = fn(&mut Dice, usize) -> String;
+
 fn json(c: &mut Criterion) {
-    let cases: [(&str, fn(&mut Dice, usize) -> String); 3] =
+    let cases: [(&str, Make); 3] =
         [("json/one shape", one_shape), ("json/two shapes in turn", two_shapes), ("json/any order", any_order)];
     for (name, make) in cases {
         let mut dice = Dice(1);

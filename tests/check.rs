@@ -208,3 +208,37 @@ fn fits(root: &Value, schema: &Value, value: &Value, at: &str, problems: &mut Ve
         (Some(ty), other) => problems.push(format!("{at}: {other} is no {ty}")),
     }
 }
+
+/// Whatever is typed, there is an answer: no panic, every place within its file, a report that can be drawn.
+#[test]
+fn no_edit_of_a_file_can_upset_the_check() {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut texts: Vec<(bool, String)> = Vec::new();
+    for path in yaml_files("fixtures/check").into_iter().chain(yaml_files("fixtures/config/rules")) {
+        texts.push((is_config(&path), std::fs::read_to_string(&path).expect("readable")));
+    }
+    texts.push((true, std::fs::read_to_string("fixtures/config/foghorn.yaml").expect("readable")));
+    let pieces =
+        ["", "\n", " ", ": ", "- ", "{", "}", "[", "]", "\"", "'", "#", "&a ", "*a", "|\n", "é", "0", "{{", ")", "-"];
+    let edit = (0..texts.len(), 0.0..1.0f64, 0usize..12, 0..pieces.len());
+    let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&edit, |(file, at, cut, piece)| {
+            let (config, text) = &texts[file];
+            let at = text.floor_char_boundary((text.len() as f64 * at) as usize);
+            let end = text.ceil_char_boundary((at + cut).min(text.len()));
+            let edited = format!("{}{}{}", &text[..at], pieces[piece], &text[end..]);
+            let path = folder.path().join("edited.yaml");
+            std::fs::write(&path, &edited).expect("written");
+            let loaded = if *config { load_config(&path) } else { load_rules(&[path], None) }.expect("readable");
+            let report = loaded.diagnostics.render(false);
+            prop_assert!(report.ends_with('\n'));
+            loaded.diagnostics.to_json();
+            prop_assert_eq!(loaded.config.is_some(), *config && loaded.is_valid());
+            Ok(())
+        })
+        .expect("holds");
+}

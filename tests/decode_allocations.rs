@@ -76,6 +76,7 @@ fn check(format: Format, time: (&str, TimeFormat), fields: Vec<FieldSpec>, make:
         exemplar: None,
         lateness: Millis(0),
         idle_timeout: Millis(0),
+        stall_timeout: Millis(0),
         future_max: Millis(0),
         budgets: Budgets::default(),
     };

@@ -134,7 +134,11 @@ fn desk() -> DeskConfig {
 }
 
 fn plan() -> Arc<Plan> {
-    let loaded = load_rules_from_text("all.yaml", RULES);
+    plan_of(RULES)
+}
+
+fn plan_of(rules: &str) -> Arc<Plan> {
+    let loaded = load_rules_from_text("all.yaml", rules);
     assert!(loaded.is_valid(), "{}", loaded.diagnostics.render(false));
     let schemas: Vec<_> = loaded.streams.iter().map(|stream| stream.schema.clone()).collect();
     Arc::new(Plan::build(&schemas, &loaded.rules.rules))
@@ -214,7 +218,10 @@ fn play_with_crashes(
     for what in happened {
         match what {
             Happening::Signal(signal) => signals.push(*signal),
-            Happening::Sent(block) => transcript += &block.text(Paint::Plain),
+            Happening::Sent(block) => {
+                let values: Vec<_> = block.notification.alerts.iter().map(|alert| alert.value).collect();
+                transcript += &format!("{}      values: {values:?}\n", block.text(Paint::Plain));
+            }
         }
     }
     (signals, transcript)
@@ -244,6 +251,91 @@ fn the_transcript_is_the_same_for_any_batch_size_shard_count_and_interleaving() 
                 signals, other,
                 "seed {seed}, {shards} shards, batches up to {batch_max}: the signals behind it"
             );
+        }
+    }
+}
+
+/// Two rules that a crowd is too much for: one that may watch a handful of clients, one that may watch thousands.
+const CROWDED: &str = r#"
+streams:
+  requests:
+    topics: requests
+    format: json
+    time: { field: ts, format: epoch_ms }
+    lateness: 5s
+    future_max: 100y
+    fields: { ip: string }
+groups:
+  - name: crowded
+    interval: 5s
+    rules:
+      - alert: Few
+        from: requests
+        by: [ip]
+        window: 10s
+        let: { requests: count(*) }
+        when: requests > 0
+        limit: 12
+        expire: 40s
+      - alert: Many
+        from: requests
+        where: ip <> 'r3'
+        by: [ip]
+        window: 10s
+        let: { requests: count(*) }
+        when: requests > 2
+        limit: 2100
+        expire: 1m
+"#;
+
+/// Five minutes in which some clients come all the time, and two crowds come once, the second when the first is forgotten.
+fn crowds(seed: u64) -> Vec<Vec<Event>> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut partitions = vec![Vec::new(); PARTITIONS];
+    for partition in &mut partitions {
+        let mut at = START + rng.random_range(0..2_000);
+        while at < START + 300_000 {
+            let second = (at - START) / 1_000;
+            let crowd = match second {
+                60..80 => Some(("a", 3_000)),
+                180..195 => Some(("b", 40)),
+                _ => None,
+            };
+            at += crowd.map_or(300, |(_, size)| 24_000 / size);
+            let late = rng.random_range(0..4_500);
+            let ip = match crowd.filter(|_| rng.random_bool(0.9)) {
+                Some((name, size)) => format!("{name}{}", rng.random_range(0..size)),
+                None => format!("r{}", rng.random_range(0..6)),
+            };
+            let record = format!(r#"{{"ts":{},"ip":"{ip}"}}"#, at - late);
+            partition.push(Event { at: at - late, service: "", status: 0, latency: None, ip, record });
+        }
+    }
+    partitions
+}
+
+/// Who is watched and who is refused at the limit of groups, when that begins and ends, and how many events it cost.
+#[test]
+fn a_crowd_at_the_limit_is_refused_alike_for_any_batch_size_shard_count_and_interleaving() {
+    let plan = plan_of(CROWDED);
+    for seed in 0..2 {
+        let partitions = crowds(seed);
+        let (signals, expected) = plainly(&plan, &partitions);
+        let fired =
+            |rule: &str| signals.iter().filter(|s| &*s.rule.name == rule && s.transition == Transition::Firing).count();
+        assert!(fired("Few") > 12 && fired("Many") > 100, "seed {seed}: {} and {}", fired("Few"), fired("Many"));
+        for rule in ["Few", "Many"] {
+            let told = format!("FoghornRuleDegraded{{rule=\"{rule}\"");
+            assert!(expected.contains(&told), "seed {seed}: {rule} reaches its limit\n{expected}");
+        }
+        for shards in 1..=8 {
+            let mut rng = StdRng::seed_from_u64(seed * 100 + shards as u64);
+            let batch_max = [1, 7, 50, 1_000][(shards + seed as usize) % 4];
+            let (other, transcript) = play(&plan, &partitions, shards, |left| {
+                (left[rng.random_range(0..left.len())], rng.random_range(1..=batch_max))
+            });
+            assert_eq!(signals, other, "seed {seed}, {shards} shards, batches up to {batch_max}");
+            assert!(expected == transcript, "seed {seed}, {shards} shards, batches up to {batch_max}: what is told");
         }
     }
 }

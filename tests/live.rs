@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use foghorn::edge::kafka::{Outgoing, Producer};
 use foghorn::edge::standins::{WebhookStandin, silent};
@@ -12,7 +12,7 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rstest::rstest;
 use support::cluster::{Cluster, Kind, unique};
-use support::wait::wait_for;
+use support::wait::{PATIENCE, wait_for};
 
 const RULES: &str = "\
 groups:
@@ -48,16 +48,94 @@ impl Drop for Running {
     }
 }
 
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
+/// A process that watches a topic, and who hears of it.
+struct Live {
+    running: Running,
+    webhook: WebhookStandin,
+    producer: Producer,
+    topic: String,
+    folder: tempfile::TempDir,
+    /// The stand-in lives in it.
+    _runtime: tokio::runtime::Runtime,
 }
 
-/// One request to each of two partitions, as of now.
-fn request(producer: &Producer, topic: &str, status: u16) {
-    for partition in 0..2 {
-        let event = format!("{{\"ts\":{},\"service\":\"cart\",\"status\":{status}}}", now());
-        send(producer, topic, partition, event.as_bytes());
+impl Live {
+    /// Starts Foghorn on a new topic; `keys` are added to the stream, `rules` is the rule file.
+    fn start(cluster: &Cluster, partitions: i32, keys: &str, rules: &str) -> Live {
+        let topic = unique("live");
+        cluster.create_topic(&topic, partitions);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let webhook = runtime.block_on(WebhookStandin::start(silent())).expect("loopback has free ports");
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = format!(
+            "kafka:\n  brokers: [\"{}\"]\n  group: {}\n  start: earliest\n  properties: {{ fetch.wait.max.ms: 20 }}\n\
+             streams:\n  requests:\n    topics: {topic}\n    format: json\n    time: {{ field: ts, format: epoch_ms }}\n    \
+             lateness: 200ms\n    idle_timeout: 1s\n    fields: {{ service: string, status: int }}\n{keys}\
+             rules: rules.yaml\n\
+             route: {{ receiver: hook, group_wait: 100ms, group_interval: 1s }}\n\
+             receivers:\n  - name: hook\n    webhook_configs: [{{ url: \"{}\" }}]\n",
+            cluster.bootstrap(),
+            unique("live-group"),
+            webhook.url(),
+        );
+        fs::write(folder.path().join("foghorn.yaml"), config).expect("written");
+        fs::write(folder.path().join("rules.yaml"), rules).expect("written");
+        let log = fs::File::create(folder.path().join("log")).expect("made");
+        let child = Command::new(env!("CARGO_BIN_EXE_foghorn"))
+            .args(["run", "--listen", "127.0.0.1:0", "--shards", "2"])
+            .current_dir(&folder)
+            .env_remove("FOGHORN_CONFIG")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the program is built");
+        Live { running: Running(child), webhook, producer: cluster.producer(), topic, folder, _runtime: runtime }
     }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The alerts of which the receiver was told, with how they stood.
+    fn told(&self) -> Vec<String> {
+        let messages = self.webhook.messages();
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
+        let alerts = messages.iter().flat_map(|message| message.body["alerts"].as_array().expect("alerts"));
+        alerts.map(|alert| format!("{} {}", text(&alert["labels"]["alertname"]), text(&alert["status"]))).collect()
+    }
+
+    /// One request to a partition.
+    fn send(&self, partition: i32, ts: i64, status: u16) {
+        let event = format!("{{\"ts\":{ts},\"service\":\"cart\",\"status\":{status}}}");
+        send(&self.producer, &self.topic, partition, event.as_bytes());
+    }
+
+    /// Requests as of now go to both partitions.
+    fn request(&self, status: u16) {
+        (0..2).for_each(|partition| self.send(partition, now(), status));
+    }
+
+    /// Sends what `traffic` sends, again and again, until the receiver was told `count` times.
+    fn until_told(&self, count: usize, mut traffic: impl FnMut()) {
+        let started = Instant::now();
+        while self.told().len() < count {
+            assert!(started.elapsed() < PATIENCE, "told {:?}, not {count}: {}", self.told(), self.log());
+            traffic();
+            std::thread::sleep(BEAT);
+        }
+    }
+
+    fn terminate(self) -> (ExitStatus, WebhookStandin) {
+        (self.running.terminate(), self.webhook)
+    }
+}
+
+/// Between two turns of traffic.
+const BEAT: Duration = Duration::from_millis(50);
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
 }
 
 fn send(producer: &Producer, topic: &str, partition: i32, payload: &[u8]) {
@@ -72,77 +150,31 @@ fn send(producer: &Producer, topic: &str, partition: i32, payload: &[u8]) {
 #[case::apache(Kind::Apache)]
 fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Kind) {
     let Some(cluster) = Cluster::start(kind) else { return };
-    let (topic, dead) = (unique("live"), unique("live-dead"));
-    cluster.create_topic(&topic, 2);
+    let dead = unique("live-dead");
     cluster.create_topic(&dead, 1);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-    let webhook = runtime.block_on(WebhookStandin::start(silent())).expect("loopback has free ports");
+    let live = Live::start(&cluster, 2, &format!("    dead_letter: {dead}\n"), RULES);
 
-    let folder = tempfile::tempdir().expect("a folder");
-    let config = format!(
-        "kafka:\n  brokers: [\"{}\"]\n  group: {}\n  start: earliest\n  properties: {{ fetch.wait.max.ms: 20 }}\n\
-         streams:\n  requests:\n    topics: {topic}\n    format: json\n    time: {{ field: ts, format: epoch_ms }}\n    \
-         lateness: 200ms\n    idle_timeout: 1s\n    dead_letter: {dead}\n    fields: {{ service: string, status: int }}\n\
-         rules: rules.yaml\n\
-         route: {{ receiver: hook, group_wait: 100ms, group_interval: 1s }}\n\
-         receivers:\n  - name: hook\n    webhook_configs: [{{ url: \"{}\" }}]\n",
-        cluster.bootstrap(),
-        unique("live-group"),
-        webhook.url(),
-    );
-    fs::write(folder.path().join("foghorn.yaml"), config).expect("written");
-    fs::write(folder.path().join("rules.yaml"), RULES).expect("written");
-    let log = fs::File::create(folder.path().join("log")).expect("made");
-    let child = Command::new(env!("CARGO_BIN_EXE_foghorn"))
-        .args(["run", "--listen", "127.0.0.1:0", "--shards", "2"])
-        .current_dir(&folder)
-        .env_remove("FOGHORN_CONFIG")
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("the program is built");
-    let running = Running(child);
-    let log = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-    let told = || -> Vec<String> {
-        webhook.messages().iter().map(|message| message.body["status"].as_str().unwrap_or("?").to_owned()).collect()
-    };
-
-    let producer = cluster.producer();
     let poison: [&[u8]; 3] = [b"not json at all", b"{\"ts\": 1", b"\xff\xfe\x00"];
-    poison.iter().for_each(|bytes| send(&producer, &topic, 0, bytes));
-    let fired = std::time::Instant::now();
-    wait_for("the alert to fire", || {
-        assert!(fired.elapsed() < Duration::from_secs(20), "nothing fires: {}", log());
-        request(&producer, &topic, 503);
-        request(&producer, &topic, 503);
-        request(&producer, &topic, 200);
-        std::thread::sleep(Duration::from_millis(50));
-        (!told().is_empty()).then_some(())
-    });
+    poison.iter().for_each(|bytes| send(&live.producer, &live.topic, 0, bytes));
+    live.until_told(1, || [503, 503, 200].into_iter().for_each(|status| live.request(status)));
     // It goes on for a while, which is nothing new; then it is over.
     for turn in 0..60 {
-        request(&producer, &topic, if turn < 20 { 503 } else { 200 });
-        std::thread::sleep(Duration::from_millis(50));
+        live.request(if turn < 20 { 503 } else { 200 });
+        std::thread::sleep(BEAT);
     }
-    wait_for("the alert to resolve", || {
-        request(&producer, &topic, 200);
-        std::thread::sleep(Duration::from_millis(50));
-        (told().len() >= 2).then_some(())
-    });
+    live.until_told(2, || live.request(200));
     for _ in 0..20 {
-        request(&producer, &topic, 200);
-        std::thread::sleep(Duration::from_millis(50));
+        live.request(200);
+        std::thread::sleep(BEAT);
     }
-    assert_eq!(told(), ["firing", "resolved"], "{}", log());
-    let first = &webhook.messages()[0].body["alerts"][0];
-    assert_eq!(first["labels"]["alertname"], "ManyErrors");
-    assert_eq!(first["labels"]["service"], "cart");
-    assert!(webhook.messages().iter().all(|message| !message.repeat));
+    assert_eq!(live.told(), ["ManyErrors firing", "ManyErrors resolved"], "{}", live.log());
+    assert_eq!(live.webhook.messages()[0].body["alerts"][0]["labels"]["service"], "cart");
+    assert!(live.webhook.messages().iter().all(|message| !message.repeat));
 
-    let status = running.terminate();
-    assert_eq!(status.code(), Some(0), "{}", log());
-    assert_eq!(told(), ["firing", "resolved"], "an orderly end says nothing new");
+    let log = live.log();
+    let (status, webhook) = live.terminate();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(webhook.messages().len(), 2, "an orderly end says nothing new");
 
     let mut letters = Vec::new();
     let mut config = cluster.settings(&unique("reader")).consumer().expect("valid settings");
@@ -154,4 +186,37 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
         (letters.len() == poison.len()).then_some(())
     });
     assert_eq!(letters, poison.map(<[u8]>::to_vec), "all were flushed before the end");
+}
+
+/// One partition goes on giving events whose time does not advance, so that no rule sees anything newer. That is said, of
+/// that partition, and that it is over. The third partition has nothing, and is no trouble; nor is a rule that is judged
+/// once in half an hour, in all of which time moves by a pane at most.
+#[rstest]
+#[case::embedded(Kind::Embedded)]
+#[case::apache(Kind::Apache)]
+fn a_partition_that_stands_still_is_an_alert_until_it_moves(#[case] kind: Kind) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let rarely = RULES.replace("interval: 500ms", "interval: 30m").replace("window: 2s", "window: 30m");
+    let live = Live::start(&cluster, 3, "    stall_timeout: 5s\n", &rarely);
+    let healthy = Instant::now();
+    while healthy.elapsed() < Duration::from_secs(8) {
+        live.request(200);
+        std::thread::sleep(BEAT);
+    }
+    assert_eq!(live.told(), [""; 0], "all is well: {}", live.log());
+
+    let stuck = now();
+    let one_stands_still = || {
+        live.send(0, now(), 200);
+        live.send(1, stuck, 200);
+    };
+    live.until_told(1, one_stands_still);
+    let alert = live.webhook.messages()[0].body["alerts"][0].clone();
+    assert_eq!((&*live.told()[0], &alert["labels"]["partition"]), ("FoghornSourceStalled firing", &"1".into()));
+    assert_eq!(alert["labels"]["topic"], *live.topic);
+    assert!(now() - stuck >= 5_000, "told after {} ms", now() - stuck);
+
+    live.until_told(2, || live.request(200));
+    assert_eq!(live.told(), ["FoghornSourceStalled firing", "FoghornSourceStalled resolved"], "{}", live.log());
+    assert_eq!(live.terminate().0.code(), Some(0));
 }

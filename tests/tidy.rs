@@ -199,6 +199,24 @@ fn nothing_is_left_unfinished() {
     assert!(wrong.is_empty(), "unfinished:\n{}", wrong.join("\n"));
 }
 
+/// What one file may have: more is more than one thing.
+const LINES_MAX: usize = 700;
+
+#[test]
+fn no_file_is_more_than_one_can_read() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    ["src", "tests", "benches"].iter().for_each(|folder| sources(&root.join(folder), &mut files));
+    let lines = |path: &PathBuf| fs::read_to_string(path).expect("readable").lines().count();
+    let long: Vec<String> = files
+        .iter()
+        .map(|path| (path, lines(path)))
+        .filter(|(_, lines)| *lines > LINES_MAX)
+        .map(|(path, lines)| format!("{} has {lines}", path.strip_prefix(root).expect("inside").display()))
+        .collect();
+    assert!(long.is_empty(), "files of more than {LINES_MAX} lines:\n{}", long.join("\n"));
+}
+
 #[test]
 fn every_refusal_and_metric_is_in_the_readme() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");

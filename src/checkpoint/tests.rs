@@ -15,7 +15,8 @@ fn checkpoint() -> Checkpoint {
         reach: 6,
         closed: Some(12),
         last_merged: 11,
-        degraded: false,
+        group_limit: 100,
+        full: vec![0],
         groups: GroupsCut {
             gids: vec![0, 4],
             ends: vec![2, 5],

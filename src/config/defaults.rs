@@ -11,6 +11,10 @@ pub const LATENESS: Millis = Millis::from_secs(10);
 /// Longer than a rebalance or a broker's restart usually takes.
 pub const IDLE_TIMEOUT: Millis = Millis::from_secs(60);
 
+/// A watermark may stand still for this long where `stall_timeout` is not given, or for twice the idle timeout where that
+/// is longer: a partition that falls silent holds it for one.
+pub const STALL_TIMEOUT_MIN: Millis = Millis::from_secs(60);
+
 /// Clocks that are set by NTP differ by less.
 pub const FUTURE_MAX: Millis = Millis::from_secs(300);
 

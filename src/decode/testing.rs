@@ -31,6 +31,7 @@ pub fn stream(format: Format, time: TimeSpec, fields: Vec<FieldSpec>) -> StreamS
         exemplar: None,
         lateness: Millis(0),
         idle_timeout: Millis(0),
+        stall_timeout: Millis(0),
         future_max: Millis(0),
         budgets: Budgets::default(),
     }

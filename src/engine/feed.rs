@@ -17,8 +17,10 @@ use std::sync::Arc;
 
 use crate::engine::exemplars::Exemplars;
 use crate::engine::judge::{self, Coverage, GroupView};
+use crate::engine::limit::{self, Entry, Limit, LimitChange};
 use crate::engine::pane_log::PaneLog;
 use crate::engine::plan::{FeedPlan, Input, InputValue, RulePlan, Source, Suspects};
+use crate::engine::visitors::Visitors;
 use crate::model::batch::{Batch, Column, StrSpan};
 use crate::model::labels::Labels;
 use crate::model::refusal::{Refusal, RefusalCounts};
@@ -26,7 +28,7 @@ use crate::model::signal::{Exemplar, ResolvedBecause, Signal, Transition, Unknow
 use crate::model::time::{EventTime, Millis};
 use crate::rule::hold::Hold;
 use crate::stream::expr::{Derived, Filter};
-use crate::stream::group::{GROUP_OVERFLOW, GroupIndex};
+use crate::stream::group::{GROUP_OVERFLOW, GROUPS_MAX, GroupIndex};
 use crate::stream::watermark::Timing;
 use crate::window::{AccInput, AccValues, OpenPanes, PanePartial, Windows};
 
@@ -38,14 +40,9 @@ pub struct Intake {
     pub index: GroupIndex,
     open: OpenPanes,
     exemplars: Exemplars,
-    /// Whether a group has contributed since the last sweep; groups that have not are dropped from the index.
-    seen: Vec<i64>,
-    /// When idle groups were forgotten last.
-    swept: i64,
+    visitors: Visitors,
     buffers: Buffers,
     pub counts: FeedCounts,
-    /// The earliest event refused for want of a group since somebody took this.
-    pub first_overflow: Option<i64>,
 }
 
 /// What became of the rows a feed was shown: `rows = filtered + late + overflowed + recorded` (conservation).
@@ -84,14 +81,12 @@ impl Intake {
             filter: plan.filter.clone(),
             masks: plan.masks.clone(),
             derived: plan.derived.clone(),
-            index: GroupIndex::new(plan.group_limit, seed),
+            index: GroupIndex::new(limit::intake_max(plan.group_limit), seed),
             open: OpenPanes::new(plan.windows.clone()),
             exemplars: Exemplars::default(),
-            seen: Vec::new(),
-            swept: i64::MIN,
+            visitors: Visitors::default(),
             buffers: Buffers::default(),
             counts: FeedCounts::default(),
-            first_overflow: None,
         }
     }
 
@@ -127,9 +122,11 @@ impl Intake {
         let selected = b.sel.len();
         let keys: Vec<&Column> = plan.keys.iter().map(|key| column(batch, &b.derived, *key)).collect();
         self.index.lookup(batch, &keys, &b.sel, &mut b.gids);
+        if b.gids.contains(&GROUP_OVERFLOW) && self.visitors.make_room(&mut self.index, self.open.first_pane()) {
+            self.index.lookup(batch, &keys, &b.sel, &mut b.gids);
+        }
         if b.gids.contains(&GROUP_OVERFLOW) {
-            let first = drop_overflowed(&batch.time, &mut b.sel, &mut b.gids);
-            self.first_overflow = Some(self.first_overflow.map_or(first, |known| known.min(first)));
+            drop_overflowed(&mut b.sel, &mut b.gids);
             let lost = (selected - b.sel.len()) as u64;
             self.counts.overflowed += lost;
             refused.add(Refusal::TooManyGroups, lost);
@@ -152,13 +149,7 @@ impl Intake {
             offer_suspects(rule as u32, rule_plan, batch, b, exemplar_field, &mut self.exemplars);
         }
         let pane = b.panes.iter().copied().max().unwrap_or(i64::MIN);
-        for gid in &b.gids {
-            let at = *gid as usize;
-            if at >= self.seen.len() {
-                self.seen.resize(at + 1, i64::MIN);
-            }
-            self.seen[at] = pane;
-        }
+        self.visitors.came(&b.gids, pane);
         &self.buffers.late
     }
 
@@ -175,6 +166,7 @@ impl Intake {
         mut exemplar: impl FnMut(&GroupIndex, u32, i64, u32, Vec<Exemplar>),
     ) {
         let index = &self.index;
+        self.visitors.closed();
         self.open.close_through(pane, |gid, pane, content| partial(index, gid, pane, content));
         for ((pane, rule, gid), list) in self.exemplars.take_through(pane) {
             exemplar(index, gid, pane, rule, list);
@@ -183,32 +175,14 @@ impl Intake {
 
     /// Now and then forgets groups that contributed nothing for the feed's `expire`, now that `closed` is closed.
     pub fn sweep(&mut self, plan: &FeedPlan, closed: i64) {
-        let after = panes_of(plan, plan.expire);
-        if closed >= self.swept.saturating_add(after.max(4) / 4) {
-            self.swept = closed;
-            self.forget_idle(closed.saturating_sub(after));
-        }
-    }
-
-    /// Forgets groups that contributed nothing since `before`; their panes must be closed.
-    fn forget_idle(&mut self, before: i64) {
-        for gid in 0..self.seen.len() as u32 {
-            let seen = &mut self.seen[gid as usize];
-            if *seen != i64::MIN && *seen < before {
-                *seen = i64::MIN;
-                self.index.remove(gid);
-            }
-        }
+        self.visitors.sweep(&mut self.index, self.open.first_pane(), closed, panes_of(plan, plan.expire));
     }
 }
 
-/// The earliest time among those dropped.
-fn drop_overflowed(times: &[i64], sel: &mut Vec<u32>, gids: &mut Vec<u32>) -> i64 {
-    let (mut kept, mut first) = (0, i64::MAX);
+fn drop_overflowed(sel: &mut Vec<u32>, gids: &mut Vec<u32>) {
+    let mut kept = 0;
     for at in 0..gids.len() {
-        if gids[at] == GROUP_OVERFLOW {
-            first = first.min(times[sel[at] as usize]);
-        } else {
+        if gids[at] != GROUP_OVERFLOW {
             gids[kept] = gids[at];
             sel[kept] = sel[at];
             kept += 1;
@@ -216,7 +190,6 @@ fn drop_overflowed(times: &[i64], sel: &mut Vec<u32>, gids: &mut Vec<u32>) -> i6
     }
     gids.truncate(kept);
     sel.truncate(kept);
-    first
 }
 
 /// Pane index and time of each selected row. Neighbours mostly share a pane, so the division is mostly skipped.
@@ -365,7 +338,8 @@ pub struct Book {
     log: Option<PaneLog>,
     /// By accumulator: nothing before this went into it although there were events.
     whole: Vec<EventTime>,
-    /// Partials that were refused for the limit of groups.
+    limit: Limit,
+    /// Events that were refused for the limit of groups.
     pub overflowed: u64,
     touched: Vec<u32>,
     candidates: Vec<u32>,
@@ -385,7 +359,11 @@ struct Group {
     last_seen: i64,
     /// Named in `expect`: never forgotten.
     expected: bool,
+    /// Taken in the pane that is being merged.
+    new: bool,
 }
+
+const NO_GROUP: Group = Group { last_seen: i64::MIN, expected: false, new: false };
 
 /// One rule's memory.
 #[derive(Default)]
@@ -418,9 +396,9 @@ pub struct RuleStatus {
 }
 
 impl Book {
-    pub fn new(plan: &FeedPlan, limit: usize, seed: u64) -> Self {
+    pub fn new(plan: &FeedPlan, seed: u64) -> Self {
         Book {
-            index: GroupIndex::new(limit, seed),
+            index: GroupIndex::new(GROUPS_MAX, seed),
             windows: Windows::new(plan.windows.clone()),
             groups: Vec::new(),
             exemplars: Exemplars::default(),
@@ -431,6 +409,7 @@ impl Book {
             reach: i64::from(plan.reach_panes()),
             log: None,
             whole: vec![EventTime::MIN; plan.windows.accs.len()],
+            limit: Limit::new(plan.group_limit),
             overflowed: 0,
             touched: Vec::new(),
             candidates: Vec::new(),
@@ -448,35 +427,60 @@ impl Book {
         self.windows.advance_to(before);
         for (at, rule) in plan.rules.iter().enumerate() {
             for key in &rule.expected {
-                if owned(key)
-                    && let Some(gid) = self.group(plan, key, before)
-                {
+                if owned(key) {
+                    let gid = self.index.find(key).unwrap_or_else(|| self.add(plan, key, before));
                     self.groups[gid as usize].expected = true;
                     self.expect(plan, at, gid, before);
                 }
             }
         }
+        self.settle();
     }
 
-    /// The number of a group, new or known; `None` over the limit.
-    fn group(&mut self, plan: &FeedPlan, key: &[u8], pane: i64) -> Option<u32> {
+    /// The number of a group that is not known yet; `None` where there is no room for it.
+    fn admit(&mut self, plan: &FeedPlan, key: &[u8], pane: i64) -> Option<u32> {
+        match self.limit.ask(key) {
+            Entry::Refused => return None,
+            Entry::InPlaceOf(other) => self.turn_away(plan, other, pane),
+            Entry::Free => {}
+        }
+        Some(self.add(plan, key, pane))
+    }
+
+    fn add(&mut self, plan: &FeedPlan, key: &[u8], pane: i64) -> u32 {
         let gid = self.index.lookup_key(key);
-        if gid == GROUP_OVERFLOW {
-            return None;
+        self.limit.take(key, gid);
+        if gid as usize >= self.groups.len() {
+            self.groups.resize(gid as usize + 1, NO_GROUP);
         }
-        let at = gid as usize;
-        let fresh = self.groups.get(at).is_none_or(|group| group.last_seen == i64::MIN);
-        if at >= self.groups.len() {
-            self.groups.resize(at + 1, Group { last_seen: i64::MIN, expected: false });
+        self.groups[gid as usize] = Group { last_seen: pane, expected: false, new: true };
+        self.expiries.insert((pane.saturating_add(panes_of(plan, plan.expire)), gid));
+        for rule in 0..plan.rules.len() {
+            self.expect(plan, rule, gid, pane);
         }
-        if fresh {
-            self.groups[at] = Group { last_seen: pane, expected: false };
-            self.expiries.insert((pane.saturating_add(panes_of(plan, plan.expire)), gid));
-            for rule in 0..plan.rules.len() {
-                self.expect(plan, rule, gid, pane);
+        gid
+    }
+
+    /// Undoes [`Book::add`] in the pane of it.
+    fn turn_away(&mut self, plan: &FeedPlan, gid: u32, pane: i64) {
+        self.expiries.remove(&(pane.saturating_add(panes_of(plan, plan.expire)), gid));
+        for (book, rule) in self.rules.iter_mut().zip(&plan.rules) {
+            if let Some(absent) = &rule.rule.absent {
+                book.absences.remove(&(pane.saturating_add(panes_of(plan, absent.after)), gid));
             }
         }
-        Some(gid)
+        self.remove(gid);
+    }
+
+    fn remove(&mut self, gid: u32) {
+        self.windows.remove(gid);
+        self.index.remove(gid);
+        self.groups[gid as usize] = NO_GROUP;
+    }
+
+    /// The pane is merged: nobody is new any more.
+    fn settle(&mut self) {
+        self.limit.settle().for_each(|gid| self.groups[gid as usize].new = false);
     }
 
     /// Notes when `gid` becomes absent if it is not seen after `pane`.
@@ -488,17 +492,21 @@ impl Book {
 
     /// Adds what one source contributed to one pane of a group.
     pub fn merge(&mut self, plan: &FeedPlan, key: &[u8], pane: i64, partial: &PanePartial<'_>) {
-        let Some(gid) = self.group(plan, key, pane) else {
-            self.overflowed += 1;
+        self.last_merged = self.last_merged.max(pane);
+        let known = self.index.find(key);
+        let Some(gid) = known.or_else(|| self.admit(plan, key, pane)) else {
+            self.limit.refuse(key, partial.count(plan.rows));
             return;
         };
         self.windows.merge(gid, pane, partial);
         if let Some(log) = &mut self.log {
             log.push(gid, pane, partial.bytes());
         }
-        self.last_merged = self.last_merged.max(pane);
         let group = &mut self.groups[gid as usize];
         group.last_seen = group.last_seen.max(pane);
+        if group.new {
+            self.limit.bring(gid, partial.count(plan.rows));
+        }
     }
 
     pub fn merge_exemplars(&mut self, key: &[u8], pane: i64, rule: u32, list: Vec<Exemplar>) {
@@ -512,7 +520,7 @@ impl Book {
     /// holds to step, deadlines. `None` when the book is quiet for ever.
     pub fn next_due(&self) -> Option<i64> {
         let sliding = self.closed < self.last_merged.saturating_add(self.reach);
-        let busy = sliding || self.rules.iter().any(|rule| !rule.active.is_empty());
+        let busy = sliding || self.limit.reached() || self.rules.iter().any(|rule| !rule.active.is_empty());
         if busy {
             return Some(self.closed + 1);
         }
@@ -528,9 +536,17 @@ impl Book {
         self.windows.advance_to(pane);
     }
 
-    /// Closes `pane` (everything up to it is merged) and judges the rules whose tick its end is.
-    pub fn close(&mut self, plan: &FeedPlan, pane: i64, seen: SeenSince, signals: &mut Vec<Signal>) {
+    /// Closes `pane` (everything up to it is merged) and judges the rules whose tick its end is. Says whether the limit
+    /// of groups was reached in it, or has room again.
+    pub fn close(
+        &mut self,
+        plan: &FeedPlan,
+        pane: i64,
+        seen: SeenSince,
+        signals: &mut Vec<Signal>,
+    ) -> Option<LimitChange> {
         self.closed = pane;
+        self.settle();
         self.windows.advance_to(pane);
         self.touched.clear();
         self.windows.take_touched(&mut self.touched);
@@ -545,6 +561,8 @@ impl Book {
         let unreached = pane - i64::from(plan.reach_panes());
         self.exemplars.drop_before(unreached);
         self.log.iter_mut().for_each(|log| log.drop_before(unreached + 1));
+        self.overflowed += self.limit.refused();
+        self.limit.tick()
     }
 
     fn judge(&mut self, plan: &FeedPlan, at: usize, end: EventTime, seen: SeenSince, signals: &mut Vec<Signal>) {
@@ -655,6 +673,9 @@ impl Book {
             self.expiries.pop_first();
             let group = self.groups[gid as usize];
             let due = group.last_seen.saturating_add(after);
+            if group.last_seen == i64::MIN {
+                continue; // turned away
+            }
             if due > pane {
                 self.expiries.insert((due, gid));
             } else if !group.expected {
@@ -676,10 +697,8 @@ impl Book {
             }
             self.rules[at].touched.remove(&gid);
         }
-        self.windows.remove(gid);
-        self.log.iter_mut().for_each(|log| log.forget(gid));
-        self.index.remove(gid);
-        self.groups[gid as usize].last_seen = i64::MIN;
+        self.limit.leave(self.index.key(gid));
+        self.remove(gid);
     }
 
     pub fn statuses(&self, plan: &FeedPlan) -> Vec<RuleStatus> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::desk::{Desk, DeskConfig, DeskCut, DeskInput, DeskOutput};
 use crate::engine::feed::cut::RestoreError;
-use crate::engine::merge::SignalMerger;
+use crate::engine::merge::{LimitJoin, SignalMerger};
 use crate::engine::plan::Plan;
 use crate::engine::shard::{DeadLetter, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
 use crate::engine::state::ShardCut;
@@ -16,7 +16,7 @@ use crate::engine::transcript::{Block, Transcript};
 use crate::model::batch::RawBatch;
 use crate::model::delivery::Outcome;
 use crate::model::position::SourceId;
-use crate::model::signal::{RuleMeta, Signal, Transition};
+use crate::model::signal::{Signal, Transition};
 use crate::model::time::{EventTime, Millis, WallTime};
 
 /// What the desk still says after the last event: timers that were running may end within this time.
@@ -39,7 +39,7 @@ pub struct LocalCut {
     pub desk: DeskCut,
     /// Signals of ticks that are not complete.
     held: Vec<Signal>,
-    degradations: Vec<(EventTime, DeskInput)>,
+    limits: LimitJoin,
     now: WallTime,
 }
 
@@ -101,7 +101,7 @@ impl Local {
             shards,
             desk: self.timeline.desk.cut(),
             held: self.merger.held().to_vec(),
-            degradations: self.timeline.degradations.clone(),
+            limits: self.timeline.limits.clone(),
             now: self.timeline.now,
         }
     }
@@ -113,7 +113,7 @@ impl Local {
     pub fn restore(&mut self, cut: LocalCut) -> Result<(), RestoreError> {
         self.timeline.now = cut.now;
         self.timeline.desk.restore(cut.desk, &mut Vec::new());
-        self.timeline.degradations = cut.degradations;
+        self.timeline.limits = cut.limits;
         cut.held.into_iter().for_each(|signal| self.merger.push(signal));
         let mut out = Vec::new();
         for shard in 0..self.shards.len() {
@@ -162,9 +162,7 @@ impl Local {
                 ShardOutput::Cut { state, .. } => self.cuts.push(*state),
                 // Files lose nothing.
                 ShardOutput::Lost { .. } | ShardOutput::Whole { .. } => {}
-                ShardOutput::Degraded { at, rule, groups_max, refused } => {
-                    self.timeline.degraded(at, rule, groups_max, refused);
-                }
+                ShardOutput::Limit(news) => self.timeline.limits.push(from, news),
             }
         }
     }
@@ -201,8 +199,9 @@ pub struct Timeline {
     pub desk: Desk,
     now: WallTime,
     signals: Vec<Signal>,
-    /// What shards said of their limits, for ticks that are not complete yet.
-    degradations: Vec<(EventTime, DeskInput)>,
+    /// What shards say of their limits. Told once a tick is complete: at the moment it is noticed, the wall may stand
+    /// far behind, or not have begun.
+    pub limits: LimitJoin,
     transcript: Transcript,
 }
 
@@ -213,7 +212,7 @@ impl Timeline {
             desk: Desk::new(config, seed),
             now: WallTime::MIN,
             signals: Vec::new(),
-            degradations: Vec::new(),
+            limits: LimitJoin::default(),
             transcript,
         }
     }
@@ -222,7 +221,7 @@ impl Timeline {
     pub fn play(&mut self, signals: Vec<Signal>, until: EventTime) {
         let mut signals = signals.into_iter().peekable();
         while let Some(at) = signals.peek().map(|signal| signal.at) {
-            self.tell_degradations(at);
+            self.tell_limits(at);
             self.run_timers(WallTime::from_event(at) - Millis(1));
             let mut tick = Vec::new();
             while let Some(signal) = signals.next_if(|signal| signal.at == at) {
@@ -233,26 +232,16 @@ impl Timeline {
             self.signals.extend(news.cloned());
             self.tell(DeskInput::Signals(tick));
         }
-        self.tell_degradations(until);
+        self.tell_limits(until);
         if until != EventTime::MAX {
             self.run_timers(WallTime::from_event(until));
         }
     }
 
-    /// A rule reached its limit of groups (and refused so many events), or has room again. Said once that tick is
-    /// complete: at the moment it is noticed, the wall may stand far behind, or not have begun.
-    pub fn degraded(&mut self, at: EventTime, rule: Arc<RuleMeta>, groups_max: usize, refused: Option<u64>) {
-        let input = match refused {
-            Some(refused) => DeskInput::RuleDegraded { rule, groups_max, refused },
-            None => DeskInput::RuleRestored { rule },
-        };
-        self.degradations.push((at, input));
-    }
-
-    fn tell_degradations(&mut self, until: EventTime) {
-        self.degradations.sort_by_key(|(at, _)| *at);
-        let due = self.degradations.partition_point(|(at, _)| *at <= until);
-        for (at, input) in self.degradations.drain(..due).collect::<Vec<_>>() {
+    fn tell_limits(&mut self, until: EventTime) {
+        let mut due = Vec::new();
+        self.limits.release(until, &mut due);
+        for (at, input) in due {
             self.run_timers(WallTime::from_event(at));
             self.tell(input);
         }

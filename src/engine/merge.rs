@@ -3,8 +3,16 @@
 //! Shards judge ticks at their own pace. Where the desk lives in event time (replay, tests) it must see signals tick by
 //! tick, and within a tick in an order that does not depend on which shard owned which group. The merger holds signals
 //! back until every shard is past their tick and hands them out sorted by (tick, rule, labels).
+//!
+//! A rule's limit of groups needs more than order. Each shard speaks of the groups it owns, and a rule is told about
+//! once: [`LimitJoin`] says it is degraded when the first shard is, and restored when the last one is.
 
-use crate::model::signal::Signal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::engine::desk::DeskInput;
+use crate::engine::limit::{LimitChange, LimitNews};
+use crate::model::signal::{RuleMeta, Signal};
 use crate::model::time::EventTime;
 
 #[derive(Debug)]
@@ -43,5 +51,119 @@ impl SignalMerger {
         let start = out.len();
         out.extend(self.held.extract_if(.., |signal| signal.at <= complete));
         out[start..].sort_by(|a, b| (a.at, &a.rule, &a.labels).cmp(&(b.at, &b.rule, &b.labels)));
+    }
+}
+
+/// What shards say of rules' limits of groups, as one.
+///
+/// - `M1` a rule is degraded while some shard has reached the limit, and restored at the tick at which none has
+/// - `M2` what is said does not depend on the order in which shards speak, if it is asked for when their ticks are complete
+#[derive(Clone, Debug, Default)]
+pub struct LimitJoin {
+    /// By tick and rule: who said what.
+    held: BTreeMap<(EventTime, Arc<RuleMeta>), Vec<(usize, LimitNews)>>,
+    /// Shards that have reached the limit; rules with none are not listed.
+    reached: BTreeMap<Arc<RuleMeta>, BTreeSet<usize>>,
+}
+
+impl LimitJoin {
+    pub fn push(&mut self, shard: usize, news: LimitNews) {
+        self.held.entry((news.at, news.rule.clone())).or_default().push((shard, news));
+    }
+
+    /// Appends what the desk is to hear of ticks up to and including `until`, in order, with the tick it is about.
+    pub fn release(&mut self, until: EventTime, out: &mut Vec<(EventTime, DeskInput)>) {
+        while let Some(entry) = self.held.first_entry()
+            && entry.key().0 <= until
+        {
+            let ((at, rule), news) = entry.remove_entry();
+            out.extend(self.join(rule, &news).map(|input| (at, input)));
+        }
+    }
+
+    /// One tick of one rule (`M1`).
+    fn join(&mut self, rule: Arc<RuleMeta>, news: &[(usize, LimitNews)]) -> Option<DeskInput> {
+        let shards = self.reached.entry(rule.clone()).or_default();
+        let was_reached = !shards.is_empty();
+        let (mut refused_in_all, mut known) = (0, false);
+        for (shard, news) in news {
+            match news.change {
+                LimitChange::Reached { refused } => {
+                    shards.insert(*shard);
+                    refused_in_all += refused;
+                }
+                LimitChange::StillReached => {
+                    shards.insert(*shard);
+                    known = true;
+                }
+                LimitChange::Room => drop(shards.remove(shard)),
+            }
+        }
+        let is_reached = !shards.is_empty();
+        if !is_reached {
+            self.reached.remove(&rule);
+        }
+        let groups_max = news.first().map_or(0, |(_, news)| news.groups_max);
+        match (was_reached, is_reached) {
+            (false, true) if known => None,
+            (false, true) => Some(DeskInput::RuleDegraded { rule, groups_max, refused: refused_in_all }),
+            (true, false) => Some(DeskInput::RuleRestored { rule }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    /// What shards say, as (tick, shard, events refused, or room), all at once or as it comes; and what is told.
+    fn check(news: &[(i64, usize, Option<u64>)], at_once: bool, expect: Expect) {
+        let rule = Arc::new(RuleMeta { name: "R".into(), group: "g".into(), file: "r.yaml".into(), line: 1 });
+        let mut join = LimitJoin::default();
+        let mut told = Vec::new();
+        for (at, shard, refused) in news {
+            let change = refused.map_or(LimitChange::Room, |refused| LimitChange::Reached { refused });
+            join.push(*shard, LimitNews { at: EventTime(*at), rule: rule.clone(), groups_max: 9, change });
+            if !at_once {
+                join.release(EventTime::MAX, &mut told);
+            }
+        }
+        join.release(EventTime::MAX, &mut told);
+        assert!(join.held.is_empty());
+        let line = |(at, input): &(EventTime, DeskInput)| match input {
+            DeskInput::RuleDegraded { refused, .. } => format!("{} degraded, {refused} refused\n", at.0),
+            DeskInput::RuleRestored { .. } => format!("{} restored\n", at.0),
+            _ => unreachable!("limits say nothing else"),
+        };
+        expect.assert_eq(&told.iter().map(line).collect::<String>());
+    }
+
+    #[test]
+    fn a_rule_is_restored_when_the_last_shard_is() {
+        let news = [(10, 0, Some(5)), (20, 1, Some(7)), (30, 0, None), (40, 1, None)];
+        for at_once in [true, false] {
+            check(
+                &news,
+                at_once,
+                expect![[r#"
+                    10 degraded, 5 refused
+                    40 restored
+                "#]],
+            );
+        }
+    }
+
+    #[test]
+    fn a_shard_that_takes_over_at_a_tick_keeps_the_rule_degraded_and_refusals_of_a_tick_add_up() {
+        // In the order in which shards happen to speak: the first of them is far ahead (`M2`).
+        check(
+            &[(10, 0, Some(5)), (30, 0, None), (50, 0, Some(1)), (10, 2, Some(3)), (20, 2, None), (30, 1, Some(2))],
+            true,
+            expect![[r#"
+                10 degraded, 8 refused
+            "#]],
+        );
     }
 }

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::limit::{LimitChange, LimitNews};
 use crate::engine::state::{FeedMeaning, RuleMeaning};
 use crate::model::schema::{FieldType, StreamSchema};
 use crate::model::time::{EventTime, Millis};
@@ -55,6 +56,8 @@ pub struct FeedPlan {
     pub acc_texts: Vec<Arc<str>>,
     pub rules: Vec<RulePlan>,
     pub group_limit: usize,
+    /// The accumulator that counts all rows, whether a rule asks or not: what a refused group brought.
+    pub rows: usize,
     /// A group that saw nothing for this long is forgotten.
     pub expire: Millis,
 }
@@ -207,6 +210,17 @@ impl FeedPlan {
         end.div_euclid(self.pane.0) - 1
     }
 
+    /// What the feed's rules say when their limit changed at the end of `pane`.
+    pub fn limit_news(&self, pane: i64, change: LimitChange) -> impl Iterator<Item = LimitNews> + '_ {
+        let at = EventTime(pane.saturating_add(1).saturating_mul(self.pane.0));
+        self.rules.iter().map(move |rule| LimitNews {
+            at,
+            rule: rule.rule.meta.clone(),
+            groups_max: self.group_limit,
+            change,
+        })
+    }
+
     /// Field ids the feed reads, in no order, repeats included.
     fn fields(&self) -> Vec<usize> {
         let filters = self.filter.iter().chain(&self.masks).flat_map(|filter| filter.fields().iter().copied());
@@ -254,6 +268,7 @@ impl Draft {
                 acc_texts: Vec::new(),
                 rules: Vec::new(),
                 group_limit: rule.group_limit as usize,
+                rows: 0,
                 expire: rule.expire,
             },
             accs: Vec::new(),
@@ -352,6 +367,8 @@ impl Draft {
     }
 
     fn finish(mut self) -> FeedPlan {
+        let rows = Input { mask: None, value: InputValue::Rows };
+        self.feed.rows = self.accumulator(AccSpec::Count, rows, || "count(*)".into());
         self.feed.windows = Arc::new(WindowPlan { pane: self.feed.pane, accs: self.accs, views: self.views });
         self.feed
     }

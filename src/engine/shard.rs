@@ -27,20 +27,20 @@ use crate::decode::Decoder;
 /// Why a shard cannot be made: a stream cannot be decoded as it is declared.
 pub use crate::decode::DecoderError as ShardError;
 use crate::engine::feed::{Book, FeedCounts, Intake, RuleStatus, SeenSince};
+use crate::engine::limit::{self, LimitNews};
 use crate::engine::packet::{self, PaneReader, last_closed};
-use crate::engine::plan::{FeedPlan, Plan, RulePlan};
+use crate::engine::plan::{FeedPlan, Plan};
 use crate::engine::state::{ShardCut, SourceCut};
 use crate::model::batch::{Batch, RawBatch, RefusedRow};
 use crate::model::position::{Position, SourceId};
 use crate::model::refusal::{Refusal, RefusalCounts, Scope};
-use crate::model::signal::{Exemplar, RuleMeta, Signal};
+use crate::model::signal::{Exemplar, Signal};
 use crate::model::time::{EventTime, WallTime};
-use crate::stream::group::owner;
 pub use cut::positions;
 
 pub use crate::stream::stall::{Stall, StallChange};
-pub use crate::stream::watermark::SourceReport;
 use crate::stream::watermark::{Low, Timing, Watermarks};
+pub use crate::stream::watermark::{SourceReport, SourceState};
 use crate::window::PartialReader;
 
 /// What a shard is told.
@@ -117,14 +117,8 @@ pub enum ShardOutput {
         stream: usize,
     },
     DeadLetter(DeadLetter),
-    /// A rule reached its limit of groups and has refused so many events, or (`None`) is well below it again.
-    /// `at` is the tick of the first event refused, or at which there was room.
-    Degraded {
-        at: EventTime,
-        rule: Arc<RuleMeta>,
-        groups_max: usize,
-        refused: Option<u64>,
-    },
+    /// A rule reached its limit of groups in this shard, or has room in it again.
+    Limit(LimitNews),
 }
 
 /// Panes, exemplars and progress of one shard.
@@ -265,8 +259,6 @@ struct FeedState {
     inbox: BTreeMap<i64, Vec<Vec<u8>>>,
     reader: PartialReader,
     exemplars: BTreeMap<i64, Vec<PeerExemplars>>,
-    degraded: bool,
-    overflow_seen: u64,
 }
 
 impl Shard {
@@ -304,12 +296,10 @@ impl Shard {
             .iter()
             .map(|feed| FeedState {
                 intake: Intake::new(feed, seed),
-                book: Book::new(feed, share_of(feed.group_limit, shards), seed),
+                book: Book::new(feed, seed),
                 inbox: BTreeMap::new(),
                 reader: PartialReader::new(&feed.windows),
                 exemplars: BTreeMap::new(),
-                degraded: false,
-                overflow_seen: 0,
             })
             .collect();
         Ok(Shard {
@@ -453,15 +443,17 @@ impl Shard {
             .map(|_| PeerPanes { from: self.index, stream, panes: Vec::new(), exemplars: Vec::new(), progress })
             .collect();
         for feed in &self.plan.streams[stream].feeds {
-            let target = through(progress.low, self.plan.feeds[*feed].pane.0);
+            let plan = &self.plan.feeds[*feed];
+            let target = through(progress.low, plan.pane.0);
             let mut bytes: Vec<Vec<u8>> = vec![Vec::new(); self.shards];
             let shards = self.shards;
+            let owner = |key: &[u8]| limit::owner(*feed, plan.group_limit, key, shards);
             let mut exemplars = Vec::new();
             self.feeds[*feed].intake.close_through(
                 target,
                 |index, gid, pane, partial| {
                     let key = index.key(gid);
-                    packet::push(&mut bytes[owner(key, shards)], pane, key, |out| partial.encode(out));
+                    packet::push(&mut bytes[owner(key)], pane, key, |out| partial.encode(out));
                 },
                 |index, gid, pane, rule, list| {
                     exemplars.push(PeerExemplars { feed: *feed, pane, rule, key: index.key(gid).to_vec(), list });
@@ -473,7 +465,7 @@ impl Shard {
                 }
             }
             for exemplar in exemplars {
-                messages[owner(&exemplar.key, shards)].exemplars.push(exemplar);
+                messages[owner(&exemplar.key)].exemplars.push(exemplar);
             }
         }
         for (shard, message) in messages.into_iter().enumerate() {
@@ -566,11 +558,11 @@ impl Shard {
                 }
                 self.streams[stream].covered_since = Some(seen.first);
                 let (index, shards) = (self.index, self.shards);
-                state.book.start(plan, first - 1, |key| owner(key, shards) == index);
+                state.book.start(plan, first - 1, |key| limit::owner(feed, plan.group_limit, key, shards) == index);
                 first - 1
             }
         };
-        let mut signals = Vec::new();
+        let (mut signals, mut limits) = (Vec::new(), Vec::new());
         loop {
             let open = if single { state.intake.first_open() } else { None };
             let content = open.into_iter().chain(state.first_stored()).min();
@@ -586,7 +578,9 @@ impl Shard {
                 state.book.skip_to(pane - 1);
             }
             state.merge_through(plan, pane, single);
-            state.book.close(plan, pane, seen, &mut signals);
+            if let Some(change) = state.book.close(plan, pane, seen, &mut signals) {
+                limits.extend(plan.limit_news(pane, change));
+            }
             closed = pane;
         }
         if target > closed {
@@ -594,7 +588,9 @@ impl Shard {
         }
         state.intake.sweep(plan, target);
         out.extend(signals.into_iter().map(ShardOutput::Signal));
-        out.extend(state.degradation(plan, target));
+        out.extend(limits.into_iter().map(ShardOutput::Limit));
+        let refused = std::mem::take(&mut state.book.overflowed);
+        self.streams[stream].status.refused.add(Refusal::TooManyGroups, refused);
     }
 
     fn report_judged(&mut self, out: &mut Vec<ShardOutput>) {
@@ -697,13 +693,6 @@ impl StreamState {
     }
 }
 
-/// Groups one of `shards` owners may hold. Groups fall on owners by chance, so an owner may hold four standard deviations
-/// more than its even share: a rule must not be degraded below its limit because of an uneven hash.
-fn share_of(limit: usize, shards: usize) -> usize {
-    let share = limit.div_ceil(shards);
-    (share + 4 * (share.isqrt() + 1)).min(limit)
-}
-
 /// The last pane that may be sent: sources that hold nothing back have everything sent, so that nobody waits for them.
 fn closed_by(low: Low, pane: i64) -> i64 {
     match low {
@@ -761,28 +750,5 @@ impl FeedState {
                 self.book.merge_exemplars(&e.key, e.pane, e.rule, e.list);
             }
         }
-    }
-
-    /// Says when the rules of this feed reach their limit of groups, and when they are well below it again.
-    fn degradation(&mut self, plan: &FeedPlan, target: i64) -> Vec<ShardOutput> {
-        let overflowed = self.intake.counts.overflowed + self.book.overflowed;
-        let grown = overflowed > self.overflow_seen;
-        self.overflow_seen = overflowed;
-        let pane = self.intake.first_overflow.take().map_or(target, |time| time.div_euclid(plan.pane.0));
-        let at = EventTime(pane.saturating_add(1).saturating_mul(plan.pane.0));
-        let roomy = self.intake.index.len() < plan.group_limit - plan.group_limit / 10;
-        let degraded = grown || (self.degraded && !roomy);
-        if degraded == self.degraded {
-            return Vec::new();
-        }
-        self.degraded = degraded;
-        let refused = degraded.then_some(overflowed);
-        let said = |rule: &RulePlan| ShardOutput::Degraded {
-            at,
-            rule: rule.rule.meta.clone(),
-            groups_max: plan.group_limit,
-            refused,
-        };
-        plan.rules.iter().map(said).collect()
     }
 }

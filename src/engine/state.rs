@@ -81,7 +81,9 @@ pub struct FeedCut {
     /// The last pane that is merged and judged; `None` before the first.
     pub closed: Option<i64>,
     pub last_merged: i64,
-    pub degraded: bool,
+    /// The limit of groups, and the slices of it that are full.
+    pub group_limit: usize,
+    pub full: Vec<usize>,
     pub groups: GroupsCut,
     /// Panes that are complete, or hold something already, by group id. Written beside the rest.
     #[serde(skip)]

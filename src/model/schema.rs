@@ -20,6 +20,8 @@ pub struct StreamSchema {
     pub lateness: Millis,
     /// A partition silent for this long (wall time, read to its end) no longer holds the watermark back.
     pub idle_timeout: Millis,
+    /// A partition that holds the watermark still for this long, not being idle, is an alert of its own (wall time).
+    pub stall_timeout: Millis,
     /// An event further ahead of the wall clock than this is refused.
     pub future_max: Millis,
     pub budgets: Budgets,

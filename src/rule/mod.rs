@@ -4,12 +4,11 @@
 //! ([`check`], [`plan`]); mistakes on the way are [`diagnostic`]s, all of them at once.
 //!
 //! A rule's `when` is a [`condition`]: text compiled once into a program that answers breach, normal or unknown for a
-//! group at a tick. [`hold`] turns the sequence of those verdicts into pending, firing and resolved; [`absence`] makes
-//! verdicts out of silence. [`template`] renders labels and annotations.
+//! group at a tick. [`hold`] turns the sequence of those verdicts into pending, firing and resolved. [`template`]
+//! renders labels and annotations.
 //!
 //! All of it is plain functions over values: the engine brings the numbers and the ticks.
 
-pub mod absence;
 pub mod check;
 pub mod condition;
 pub mod diagnostic;

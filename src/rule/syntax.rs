@@ -92,7 +92,8 @@ yaml_map! {
         /// How long the alert goes on firing after the condition ceased.
         #[schemars(extend("default" = "0s"))]
         pub keep_firing_for: At<Millis>,
-        /// Alert on a group that was silent for this long: one that was seen before, or one of `expect`.
+        /// Alert on a group that was silent for this long: one that was seen before, or one of `expect`. Told at most one
+        /// `every` later, and never earlier; counted in whole steps of `every`, upwards.
         pub absent: At<Millis>,
         /// Groups that must be there from the start, each as `key: value` for every key of `by`.
         #[schemars(default, schema_with = "lists_of_texts")]

@@ -11,11 +11,12 @@ use crate::edge::crash_point::crash_point;
 use crate::edge::senders::Senders;
 use crate::engine::desk::{Desk, DeskInput, DeskOutput};
 use crate::engine::journal::Decision;
+use crate::engine::limit::LimitNews;
 use crate::engine::local::{Happening, Timeline};
-use crate::engine::merge::SignalMerger;
+use crate::engine::merge::{LimitJoin, SignalMerger};
 use crate::model::delivery::{DeliveryId, Outcome};
 use crate::model::position::SourceId;
-use crate::model::signal::{RuleMeta, Signal};
+use crate::model::signal::Signal;
 use crate::model::time::{EventTime, Millis, WallTime};
 use crate::runtime::memory::DeskMemory;
 use crate::runtime::status::{DeskSnapshot, Live, Status};
@@ -35,11 +36,9 @@ pub(super) enum DeskMail {
         signals: Vec<Signal>,
         until: EventTime,
     },
-    Degraded {
-        at: EventTime,
-        rule: Arc<RuleMeta>,
-        groups_max: usize,
-        refused: Option<u64>,
+    Limit {
+        shard: usize,
+        news: LimitNews,
     },
     Stalled {
         stream: Arc<str>,
@@ -70,7 +69,9 @@ impl DeskMail {
     /// The shard it comes from, where that matters to a checkpoint.
     fn shard(&self) -> Option<usize> {
         match self {
-            DeskMail::Judged { shard, .. } | DeskMail::Cut { shard, .. } => Some(*shard),
+            DeskMail::Judged { shard, .. } | DeskMail::Limit { shard, .. } | DeskMail::Cut { shard, .. } => {
+                Some(*shard)
+            }
             _ => None,
         }
     }
@@ -83,6 +84,7 @@ pub(super) struct WallDesk {
     pub status: Arc<Status>,
     /// The streams' names, by their index in the plan.
     pub streams: Vec<Arc<str>>,
+    pub limits: LimitJoin,
     /// Where its inputs are logged and its cuts go; without it nothing outlives the process.
     pub memory: Option<DeskMemory>,
 }
@@ -147,7 +149,7 @@ impl WallDesk {
     }
 
     fn act(&mut self, message: DeskMail, flights: &mut JoinSet<Receipt>) {
-        let input = input(message, &self.streams);
+        let input = input(message, &self.streams, &mut self.limits);
         input.into_iter().for_each(|input| self.tell(input, flights));
     }
 
@@ -259,15 +261,17 @@ impl WallDesk {
     }
 }
 
-fn input(message: DeskMail, streams: &[Arc<str>]) -> Option<DeskInput> {
+fn input(message: DeskMail, streams: &[Arc<str>], limits: &mut LimitJoin) -> Option<DeskInput> {
     Some(match message {
         // That nothing was said up to some tick is no news to a desk on the wall clock.
         DeskMail::Judged { signals, .. } if signals.is_empty() => return None,
         DeskMail::Judged { signals, .. } => DeskInput::Signals(signals),
-        DeskMail::Degraded { rule, groups_max, refused: Some(refused), .. } => {
-            DeskInput::RuleDegraded { rule, groups_max, refused }
+        DeskMail::Limit { shard, news } => {
+            limits.push(shard, news);
+            let mut told = Vec::new();
+            limits.release(EventTime::MAX, &mut told);
+            return told.pop().map(|(_, input)| input); // one piece of news says one thing at most
         }
-        DeskMail::Degraded { rule, refused: None, .. } => DeskInput::RuleRestored { rule },
         DeskMail::Stalled { stream, source, watermark, still_for } => {
             DeskInput::SourceStalled { stream, source, watermark, still_for }
         }
@@ -310,9 +314,7 @@ impl EventDesk {
                     self.merger.release(&mut released);
                     self.timeline.play(released, self.merger.complete());
                 }
-                DeskMail::Degraded { at, rule, groups_max, refused } => {
-                    self.timeline.degraded(at, rule, groups_max, refused);
-                }
+                DeskMail::Limit { shard, news } => self.timeline.limits.push(shard, news),
                 // There is no wall clock to stall against, and nothing is kept.
                 DeskMail::Stalled { .. } | DeskMail::Recovered { .. } | DeskMail::Cut { .. } => {}
                 DeskMail::Lost { .. } | DeskMail::Whole { .. } => {}

@@ -38,7 +38,7 @@ use crate::edge::senders::Senders;
 use crate::engine::desk::{Desk, DeskConfig};
 use crate::engine::feed::cut::RestoreError;
 use crate::engine::local::{Happening, Timeline};
-use crate::engine::merge::SignalMerger;
+use crate::engine::merge::{LimitJoin, SignalMerger};
 use crate::engine::plan::Plan;
 use crate::engine::shard::{Shard, ShardError, ShardOutput};
 use crate::engine::state::ShardCut;
@@ -183,7 +183,8 @@ pub async fn run(
     if keeps {
         status.state.keep();
     }
-    let desk = WallDesk { desk, senders, status: status.clone(), streams, memory: desk_memory };
+    let limits = LimitJoin::default();
+    let desk = WallDesk { desk, senders, status: status.clone(), streams, limits, memory: desk_memory };
     let desk = tokio::spawn(desk.run(mail));
     status.set_running(true);
     supervise(&consumer, &status, StallWatch::new(&plan), &to_desk, !keeps, stop).await;

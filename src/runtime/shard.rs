@@ -158,8 +158,8 @@ impl Thread {
                 ShardOutput::ToPeer { shard, message } => self.unsent[shard].push_back(message),
                 ShardOutput::Judged(until) => judged = judged.max(until),
                 ShardOutput::DeadLetter(letter) => (self.links.dead_letters)(letter),
-                ShardOutput::Degraded { at, rule, groups_max, refused } => {
-                    mail(&self.links.desk, DeskMail::Degraded { at, rule, groups_max, refused });
+                ShardOutput::Limit(news) => {
+                    mail(&self.links.desk, DeskMail::Limit { shard: self.links.index, news });
                 }
             }
         }

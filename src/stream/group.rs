@@ -191,6 +191,11 @@ impl GroupIndex {
         self.live -= 1;
     }
 
+    /// Groups it may hold.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     pub fn len(&self) -> usize {
         self.live
     }

@@ -49,8 +49,8 @@ impl Stall {
         let (next, change) = match self.state {
             State::Unknown => (State::Moving { watermark, since: now }, None),
             State::Moving { watermark: last, since } => {
-                if watermark > last || now < since {
-                    // A clock that was set back starts the wait anew.
+                if watermark != last || now < since {
+                    // A clock that was set back starts the wait anew, and so does a source that is further behind.
                     (State::Moving { watermark, since: now }, None)
                 } else if now.since(since) >= self.limit {
                     (State::Stalled { watermark, since }, Some(StallChange::Stalled { since, watermark }))
@@ -59,7 +59,7 @@ impl Stall {
                 }
             }
             State::Stalled { watermark: last, since } => {
-                if watermark > last {
+                if watermark != last {
                     (State::Moving { watermark, since: now }, Some(StallChange::Recovered { since, watermark }))
                 } else {
                     (self.state, None)

@@ -60,6 +60,7 @@ pub fn schema(name: &str, fields: &[(&str, FieldType)]) -> StreamSchema {
         exemplar: None,
         lateness: Millis::from_secs(10),
         idle_timeout: Millis::from_secs(30),
+        stall_timeout: Millis::from_secs(60),
         future_max: Millis::from_secs(60),
         budgets: Budgets::default(),
     }

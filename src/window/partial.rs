@@ -61,6 +61,11 @@ impl<'a> PanePartial<'a> {
         out.extend_from_slice(self.bytes);
     }
 
+    /// What an accumulator that counts has counted.
+    pub fn count(&self, acc: usize) -> u64 {
+        varint(self.part(acc), &mut 0).unwrap_or_default()
+    }
+
     /// The encoded part of one accumulator.
     #[inline]
     pub(super) fn part(&self, acc: usize) -> &'a [u8] {

@@ -61,6 +61,9 @@ impl Checker<'_> {
         let lateness = self.length(&raw.lateness, "lateness", defaults::LATENESS, Millis::ZERO, defaults::LATENESS_MAX);
         let idle_timeout =
             self.length(&raw.idle_timeout, "idle_timeout", defaults::IDLE_TIMEOUT, Millis(1), defaults::LATENESS_MAX);
+        let stalled = defaults::STALL_TIMEOUT_MIN.max(idle_timeout + idle_timeout);
+        let stall_timeout =
+            self.length(&raw.stall_timeout, "stall_timeout", stalled, idle_timeout, defaults::LATENESS_MAX);
         let future_max =
             self.length(&raw.future_max, "future_max", defaults::FUTURE_MAX, Millis::ZERO, Millis(i64::MAX / 4));
         let budgets = raw.budgets.get().map_or(Budgets::default(), |budgets| self.budgets(budgets));
@@ -76,6 +79,7 @@ impl Checker<'_> {
             exemplar,
             lateness,
             idle_timeout,
+            stall_timeout,
             future_max,
             budgets,
         };

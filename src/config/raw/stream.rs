@@ -27,6 +27,9 @@ yaml_map! {
         /// A partition that is read to its end and silent for this long no longer holds the others back.
         #[schemars(extend("default" = defaults::IDLE_TIMEOUT.to_string()))]
         pub idle_timeout: At<Millis>,
+        /// How long the watermark may stand still at a partition that is not idle before `FoghornSourceStalled` fires.
+        /// One minute, or twice `idle_timeout` where that is longer, unless it is given.
+        pub stall_timeout: At<Millis>,
         /// An event further ahead of the clock than this is refused: one bad clock must not move time for all.
         #[schemars(extend("default" = defaults::FUTURE_MAX.to_string()))]
         pub future_max: At<Millis>,

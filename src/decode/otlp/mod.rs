@@ -37,6 +37,8 @@ mod proto_metrics;
 mod wire;
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
 
 pub use self::plan::{builtin_fields, time_sources};

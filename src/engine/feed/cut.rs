@@ -52,7 +52,8 @@ impl Book {
             reach: plan.reach_panes(),
             closed: self.closed(),
             last_merged: self.last_merged,
-            degraded: false,
+            group_limit: plan.group_limit,
+            full: self.limit.full(),
             groups: self.groups_cut(),
             log,
             stored: Vec::new(),
@@ -90,8 +91,6 @@ impl Book {
 
     /// Takes in the groups of a cut that this shard owns, with their windows and the holds of rules that are still what
     /// they were. Says what became of the alerts of rules that are not.
-    ///
-    /// Groups that the plan's limit has no room for are forgotten, and their alerts end as if they had expired.
     ///
     /// # Errors
     /// The panes in the cut cannot be read. The book is of no use then.
@@ -134,13 +133,13 @@ impl Book {
     fn restore_groups(&mut self, plan: &FeedPlan, cut: &FeedCut, owned: impl Fn(&[u8]) -> bool) -> Vec<u32> {
         let mut gids = vec![NO_GROUP; cut.groups.gids.iter().max().map_or(0, |gid| *gid as usize + 1)];
         for (old, key, last_seen) in cut.groups.iter() {
-            if owned(key)
-                && let Some(gid) = self.group(plan, key, last_seen)
-            {
+            if owned(key) {
+                let gid = self.known_or_new(plan, key, last_seen);
                 gids[old as usize] = gid;
                 self.groups[gid as usize].expected = cut.groups.expected.binary_search(&old).is_ok();
             }
         }
+        self.settle();
         gids
     }
 
@@ -207,15 +206,27 @@ impl Book {
 
     /// A rule that looks elsewhere than it did: its firing alerts stay until the new windows know better.
     pub fn adopt(&mut self, plan: &FeedPlan, at: usize, key: &[u8], active: &ActiveCut, hold: Hold) {
-        let pane = self.closed().unwrap_or(0);
-        if let Some(gid) = self.group(plan, key, pane) {
-            self.carry(at, gid, active, hold);
-        }
+        let gid = self.known_or_new(plan, key, self.closed().unwrap_or(0));
+        self.settle();
+        self.carry(at, gid, active, hold);
+    }
+
+    /// Whoever was watched is, whatever the limit is now.
+    fn known_or_new(&mut self, plan: &FeedPlan, key: &[u8], last_seen: i64) -> u32 {
+        self.index.find(key).unwrap_or_else(|| self.add(plan, key, last_seen))
     }
 
     fn carry(&mut self, at: usize, gid: u32, active: &ActiveCut, hold: Hold) {
         let ActiveCut { labels, last_signal, absent, annotations, .. } = active.clone();
         self.rules[at].active.insert(gid, Active { hold, labels, last_signal, absent, annotations });
+    }
+
+    /// The slices that were full at the cut and are this book's. Whether any were.
+    pub fn restore_limit(&mut self, plan: &FeedPlan, cut: &FeedCut, owns: impl Fn(usize) -> bool) -> bool {
+        if cut.group_limit == plan.group_limit {
+            self.limit.restore(cut.full.iter().copied().filter(|slice| owns(*slice)));
+        }
+        self.limit.reached()
     }
 
     /// Every group is judged at the rule's next tick, whether its window changes or not.

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use super::{FeedState, Peer, PeerExemplars, PeerPanes, Shard, ShardOutput, StreamState};
 use crate::engine::feed::cut::{self as feed_cut, RestoreError, Restoring};
+use crate::engine::limit::{self, LimitChange};
 use crate::engine::packet::{self, last_closed};
 use crate::engine::plan::FeedPlan;
 use crate::engine::state::{Bytes, ExemplarsCut, FeedCut, RuleCut, ShardCut, SourceCut, StreamCut};
 use crate::model::position::{Position, SourceId};
 use crate::model::signal::{ResolvedBecause, Signal};
 use crate::model::time::{EventTime, Millis, WallTime};
-use crate::stream::group::owner;
 use crate::stream::watermark::{Low, Mark};
 
 /// A checkpoint that is being taken.
@@ -125,7 +125,7 @@ impl Shard {
         }
         let mut signals = Vec::new();
         for feed in 0..self.feeds.len() {
-            self.restore_feed(feed, cuts, &mut signals)?;
+            out.extend(self.restore_feed(feed, cuts, &mut signals)?);
         }
         self.end_removed(cuts, &mut signals);
         out.extend(signals.into_iter().map(ShardOutput::Signal));
@@ -133,12 +133,18 @@ impl Shard {
         Ok(())
     }
 
-    fn restore_feed(&mut self, at: usize, cuts: &[ShardCut], signals: &mut Vec<Signal>) -> Result<(), RestoreError> {
+    fn restore_feed(
+        &mut self,
+        at: usize,
+        cuts: &[ShardCut],
+        signals: &mut Vec<Signal>,
+    ) -> Result<Vec<ShardOutput>, RestoreError> {
         let (index, shards) = (self.index, self.shards);
         let plan = &self.plan.feeds[at];
         let stream = &self.streams[plan.stream];
         let feed = &mut self.feeds[at];
-        let owned = |key: &[u8]| owner(key, shards) == index;
+        let owned = |key: &[u8]| limit::owner(at, plan.group_limit, key, shards) == index;
+        let mut reached = false;
         let fresh_since = stream.fresh_since();
         let parts: Vec<&FeedCut> = match same_feed(plan, cuts) {
             Some(old) => cuts.iter().filter_map(|cut| cut.feeds.get(old)).collect(),
@@ -161,10 +167,13 @@ impl Shard {
                 feed.store_packet(packet);
             }
             feed.restore_exemplars(at, plan, cut, closed, owned);
-            feed.degraded |= cut.degraded;
+            let owns = |slice| limit::owns_slice(at, plan.group_limit, slice, index, shards);
+            reached |= feed.book.restore_limit(plan, cut, owns);
         }
         feed.adopt_moved(plan, cuts, owned);
-        Ok(())
+        let pane = closed.filter(|_| reached);
+        let limits = pane.into_iter().flat_map(|pane| plan.limit_news(pane, LimitChange::StillReached));
+        Ok(limits.map(ShardOutput::Limit).collect())
     }
 
     /// Alerts of rules that are gone, or are called otherwise now: each shard speaks for some of the old ones.
@@ -196,9 +205,8 @@ fn same_feed(plan: &FeedPlan, cuts: &[ShardCut]) -> Option<usize> {
 
 impl FeedState {
     fn cut(&mut self, plan: &FeedPlan) -> FeedCut {
-        let FeedState { book, inbox, exemplars, degraded, .. } = self;
+        let FeedState { book, inbox, exemplars, .. } = self;
         let mut cut = book.cut(plan);
-        cut.degraded = *degraded;
         cut.stored = inbox.values().flatten().map(|packet| Bytes(packet.clone())).collect();
         cut.exemplars.extend(exemplars.values().flatten().map(|stored| ExemplarsCut {
             rule: stored.rule,

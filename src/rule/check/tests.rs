@@ -32,6 +32,7 @@ fn schema() -> Arc<StreamSchema> {
         exemplar: Some(4),
         lateness: Millis::ZERO,
         idle_timeout: Millis::ZERO,
+        stall_timeout: Millis::ZERO,
         future_max: Millis::ZERO,
         budgets: Budgets::default(),
     })
