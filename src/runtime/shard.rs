@@ -92,6 +92,12 @@ fn inputs(event: SourceEvent, until_end: bool) -> Vec<ShardInput> {
         SourceEvent::Records { stream, batch } => vec![ShardInput::Records { stream, batch }],
         SourceEvent::Assigned(sources) => vec![ShardInput::Assigned(sources)],
         SourceEvent::Revoked(sources) | SourceEvent::Lost(sources) => vec![ShardInput::Revoked(sources)],
+        // The offsets begin anew, so the partition does: what is read now was not read before.
+        SourceEvent::Gap { gap, streams } if gap.is_rewind() => {
+            let again = streams.into_iter().map(|stream| (stream, gap.source.clone())).collect();
+            vec![ShardInput::Revoked(vec![gap.source]), ShardInput::Assigned(again)]
+        }
+        SourceEvent::Gap { .. } => Vec::new(), // told by the consumer's status and counters
         SourceEvent::EndOfPartition(ends) if until_end => {
             ends.into_iter().map(|end| ShardInput::Ended(end.source)).collect()
         }
@@ -156,4 +162,24 @@ impl Thread {
 /// Blocks while the desk's mailbox is full; a desk that is gone has nothing left to hear.
 fn mail(desk: &mpsc::Sender<DeskMail>, message: DeskMail) {
     let _ = desk.blocking_send(message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::position::{Gap, SourceId};
+
+    #[test]
+    fn after_a_rewind_the_partition_begins_anew_for_all_its_streams_and_after_a_gap_it_goes_on() {
+        let source = SourceId::new("t", 3);
+        let told = |from, to| {
+            let gap = Gap { source: source.clone(), from, to };
+            let inputs = inputs(SourceEvent::Gap { gap, streams: vec![0, 2] }, false);
+            inputs.iter().map(|input| format!("{input:?}")).collect::<Vec<_>>()
+        };
+        let assigned = ShardInput::Assigned(vec![(0, source.clone()), (2, source.clone())]);
+        let revoked = ShardInput::Revoked(vec![source.clone()]);
+        assert_eq!(told(100, 0), [format!("{revoked:?}"), format!("{assigned:?}")]);
+        assert!(told(10, 50).is_empty());
+    }
 }
