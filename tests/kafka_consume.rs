@@ -176,7 +176,7 @@ fn a_restart_goes_on_at_what_was_committed_and_a_checkpoint_counts_more(#[case] 
 
     let streams = vec![StreamTopics { stream: "s".into(), topics: vec![topic.clone()] }];
     let mut config = ConsumerConfig::new(cluster.settings(&group), streams);
-    config.resume = vec![at(0, 95), at(1, 5)];
+    config.resume = [at(0, 95), at(1, 5)].into_iter().collect();
     let mut member = Member::start(config, 1, 4);
     member.take_until("the rest", |member| member.records() == 5 + 95);
     assert_eq!(member.of(&topic, 0).offsets(), (95..100).collect::<Vec<i64>>());

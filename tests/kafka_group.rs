@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use foghorn::edge::kafka::{ConsumerConfig, KafkaSettings, Outgoing, Producer, StreamTopics};
-use foghorn::model::SourceId;
+use foghorn::model::{Position, SourceId};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Offset, TopicPartitionList};
 use rstest::rstest;
 use support::apache::{Apache, wait_until_down};
 use support::cluster::{Cluster, Kind, fill, payload, quick_settings, unique};
@@ -237,7 +240,7 @@ fn a_handover_with_grace_repeats_nothing(#[case] kind: Kind) {
                 released.retain(|other| *other != source);
             } else if !released.contains(&source) {
                 let next = seen.next().expect("it was read");
-                first.handle.commit(vec![foghorn::model::Position { source: source.clone(), offset: next }]);
+                first.handle.commit(vec![Position { source: source.clone(), offset: next }]);
                 first.handle.release(vec![source.clone()]);
                 released.push(source);
             }
@@ -291,4 +294,88 @@ fn a_broker_that_restarts_under_load_costs_nothing() {
     member.take_until("everything", |member| member.seen().values().all(|seen| seen.next() == Some(count)));
     check(&[&member.shards], &topic, count);
     assert_eq!(member.handle.stats().problems, []);
+}
+
+/// What the group has committed for the topic's partitions, as anyone can ask.
+fn committed(settings: &KafkaSettings, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+    let mut client = rdkafka::ClientConfig::new();
+    client.set("bootstrap.servers", settings.brokers.join(",")).set("group.id", &settings.group);
+    let probe: BaseConsumer = client.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition(topic, partition);
+    }
+    let answer = probe.committed_offsets(list, PATIENCE).unwrap();
+    let offset_of = |element: &TopicPartitionListElem<'_>| match element.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    };
+    answer.elements().iter().map(offset_of).collect()
+}
+
+/// The engine's own positions count at every assignment, not only the first, and more than the group's. What the group
+/// has moves only when a member is told to commit: not by reading, nor by a rebalance, nor by leaving.
+#[rstest]
+#[case::embedded_cooperative(Kind::Embedded, "cooperative")]
+#[case::apache_cooperative(Kind::Apache, "cooperative")]
+#[case::apache_eager(Kind::Apache, "eager")]
+#[case::apache_broker(Kind::Apache, "broker")]
+fn a_partition_that_comes_back_is_read_from_where_the_engine_says(#[case] kind: Kind, #[case] name: &str) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let (topic, group) = (unique("orders"), unique("group"));
+    cluster.create_topic(&topic, 2);
+    let producer = cluster.producer();
+    (0..2).for_each(|partition| fill(&producer, &topic, partition, 0..100));
+    let settings = protocol(cluster.settings(&group), name);
+    let at = |partition: i32, offset: i64| Position { source: SourceId::new(&*topic, partition), offset };
+    let at_ends = |member: &Member, count: usize| {
+        member.seen().values().filter(|seen| seen.assigned && seen.is_at_end()).count() == count
+    };
+
+    let streams = vec![StreamTopics { stream: "s".into(), topics: vec![topic.clone()] }];
+    let config = ConsumerConfig::new(settings.clone(), streams);
+    let resume = config.resume.clone();
+    resume.set([at(0, 20), at(1, 20)]);
+    let mut first = Member::start(config, 1, 4);
+    first.take_until("two ends", |first| at_ends(first, 2));
+    assert_eq!(committed(&settings, &topic, 2), [None, None], "reading commits nothing");
+
+    let mut second = Member::join(settings.clone(), &[&topic], 1);
+    wait_until("one partition each", || {
+        first.take();
+        second.take();
+        at_ends(&first, 1) && at_ends(&second, 1)
+    });
+    let moved = second.assigned()[0].partition;
+    let stays = 1 - moved;
+    assert_eq!(committed(&settings, &topic, 2), [None, None], "a rebalance commits nothing");
+    second.handle.commit(vec![at(moved, 90)]);
+    wait_until("the commit", || committed(&settings, &topic, 2)[moved as usize] == Some(90));
+
+    // It comes back from a member that has committed, and had read further.
+    resume.set([at(moved, 50)]);
+    second.handle.stop().unwrap();
+    first.take_until("two ends again", |first| first.assigned().len() == 2 && at_ends(first, 2));
+    let story = ["assigned", "20..100", "end@100", "revoked", "assigned", "50..100", "end@100"];
+    assert_eq!(first.of(&topic, moved).story(), story);
+
+    // It comes back once more, and this time the engine has nothing to say.
+    let mut third = Member::join(settings.clone(), &[&topic], 1);
+    wait_until("one partition each", || {
+        first.take();
+        third.take();
+        at_ends(&first, 1) && at_ends(&third, 1)
+    });
+    resume.forget(&[SourceId::new(&*topic, 0), SourceId::new(&*topic, 1)]);
+    third.handle.stop().unwrap();
+    first.take_until("two ends again", |first| first.assigned().len() == 2 && at_ends(first, 2));
+    first.handle.stop().unwrap();
+    let mut expect = vec![None, None];
+    expect[moved as usize] = Some(90);
+    assert_eq!(committed(&settings, &topic, 2), expect, "leaving commits nothing");
+
+    let mut last = Member::join(settings, &[&topic], 1);
+    last.take_until("two ends", |last| at_ends(last, 2));
+    assert_eq!(last.of(&topic, moved).offsets(), (90..100).collect::<Vec<i64>>());
+    assert_eq!(last.of(&topic, stays).offsets(), (0..100).collect::<Vec<i64>>());
 }

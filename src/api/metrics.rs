@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::alert::life::Life;
 use crate::api::Api;
+use crate::edge::kafka::ConsumerStats;
 use crate::edge::process;
 use crate::model::time::{EventTime, WallTime};
 
@@ -37,6 +38,8 @@ pub const NAMES: &[&str] = &[
     "foghorn_notifications_total",
     "foghorn_notifications_waiting",
     "foghorn_kafka_lag",
+    "foghorn_kafka_gaps_total",
+    "foghorn_kafka_lost_records_total",
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
     "process_open_fds",
@@ -124,6 +127,18 @@ fn streams(api: &Api, now: WallTime, scrape: &mut Scrape) {
         .iter()
         .map(|(topic, partition, lag)| (vec![("topic", &**topic), ("partition", &**partition)], *lag as f64));
     scrape.gauge("foghorn_kafka_lag", "Records in the partition that were not taken yet", lag);
+    gaps(&kafka.unwrap_or_default(), scrape);
+}
+
+fn gaps(kafka: &ConsumerStats, scrape: &mut Scrape) {
+    let gaps = [("retention", kafka.gaps), ("rewind", kafka.rewinds)];
+    let gaps = gaps.map(|(reason, count)| (vec![("reason", reason)], count as f64));
+    scrape.counter("foghorn_kafka_gaps_total", "Times Kafka did not hold what was to be read next, by reason", gaps);
+    scrape.counter(
+        "foghorn_kafka_lost_records_total",
+        "Records that retention deleted before they were read, at most",
+        [(vec![], kafka.lost_records as f64)],
+    );
 }
 
 fn rules(api: &Api, scrape: &mut Scrape) {

@@ -65,8 +65,8 @@ pub enum ShardInput {
     },
     /// The partition will give nothing more, ever: it holds nothing back any longer.
     Ended(SourceId),
-    /// Records of this partition are gone before they could be read: so many, as far as that is known. To be said before
-    /// the first record behind them.
+    /// Records of this partition are gone before they could be read: so many; nobody knows how many where the log was made
+    /// anew and its offsets begin again. To be said before the first record behind them.
     Gap {
         source: SourceId,
         lost: Option<u64>,

@@ -39,3 +39,34 @@ impl fmt::Display for Position {
         write!(f, "{}@{}", self.source, self.offset)
     }
 }
+
+/// Where the record that was to be read next is no longer, or not yet, in its log, and reading goes on elsewhere. Offsets
+/// that a log passes over by itself (compaction, transactions) are no gap: nothing is missing there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub source: SourceId,
+    /// The offset of the record that was to be read next.
+    pub from: i64,
+    /// The offset at which reading goes on.
+    pub to: i64,
+}
+
+impl Gap {
+    /// The log ended before `from`: it was made anew, or cut. What is read from here on is not what the offsets below
+    /// `from` once meant.
+    pub fn is_rewind(&self) -> bool {
+        self.to < self.from
+    }
+
+    /// Records that are gone unread, at most: some offsets may never have held one. After a rewind nobody knows.
+    pub fn lost(&self) -> Option<u64> {
+        u64::try_from(self.to - self.from).ok()
+    }
+}
+
+/// `topic/3@10, goes on at 50`
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}, goes on at {}", self.source, self.from, self.to)
+    }
+}

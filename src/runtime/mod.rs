@@ -40,7 +40,7 @@ use crate::engine::feed::cut::RestoreError;
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::{LimitJoin, SignalMerger};
 use crate::engine::plan::Plan;
-use crate::engine::shard::{Shard, ShardError, ShardOutput};
+use crate::engine::shard::{Shard, ShardError, ShardOutput, positions};
 use crate::engine::state::ShardCut;
 use desk::{DeskMail, EventDesk, WallDesk};
 use memory::{DeskMemory, Keeper};
@@ -120,6 +120,7 @@ fn shards(parts: &Parts) -> Result<Vec<(Shard, Vec<ShardOutput>)>, StartError> {
 
 impl Plant {
     fn start(parts: Parts, until_end: bool) -> Result<Plant, StartError> {
+        parts.consumer.resume.set(positions(&parts.restore));
         let (desk, mail) = mpsc::channel(DESK_QUEUE);
         let (to_shards, sources): (Vec<_>, Vec<Receiver<SourceEvent>>) =
             (0..parts.shards).map(|_| bounded(SOURCE_QUEUE)).unzip();
@@ -140,6 +141,7 @@ impl Plant {
                 checkpoints,
                 cuts: to_keeper.clone(),
                 dead_letters: parts.dead_letters.clone(),
+                resume: parts.consumer.resume.clone(),
                 status: parts.status.clone(),
                 until_end,
             };

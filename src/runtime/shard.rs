@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, never, select_biased, ti
 use tokio::sync::mpsc;
 
 use crate::edge::clock;
-use crate::edge::kafka::SourceEvent;
+use crate::edge::kafka::{ResumePositions, SourceEvent};
 use crate::engine::shard::{DeadLetter, Peer, Shard, ShardInput, ShardOutput};
 use crate::engine::state::ShardCut;
 use crate::model::signal::Signal;
@@ -36,6 +36,8 @@ pub(super) struct Links {
     pub checkpoints: Receiver<u64>,
     pub cuts: mpsc::UnboundedSender<(u64, ShardCut)>,
     pub dead_letters: DeadLetterSink,
+    /// Where partitions go on that come back.
+    pub resume: ResumePositions,
     pub status: Arc<Status>,
     /// The ends that partitions have now are their ends for good, and the wall clock has no say.
     pub until_end: bool,
@@ -105,6 +107,9 @@ fn inputs(event: SourceEvent, until_end: bool) -> Vec<ShardInput> {
         SourceEvent::Records { stream, batch } => vec![ShardInput::Records { stream, batch }],
         SourceEvent::Assigned(sources) => vec![ShardInput::Assigned(sources)],
         SourceEvent::Revoked(sources) | SourceEvent::Lost(sources) => vec![ShardInput::Revoked(sources)],
+        SourceEvent::Gap { gap, .. } => {
+            vec![ShardInput::Gap { lost: gap.lost().filter(|_| !gap.is_rewind()), source: gap.source }]
+        }
         SourceEvent::EndOfPartition(ends) if until_end => {
             ends.into_iter().map(|end| ShardInput::Ended(end.source)).collect()
         }
@@ -130,7 +135,11 @@ impl Thread {
         if matches!(input, ShardInput::Cut(_)) {
             self.cutting_since = Some(started);
         }
+        let leaves = matches!(input, ShardInput::Revoked(_));
         shard.handle(input, &mut self.out);
+        if leaves {
+            self.links.resume.set(shard.positions());
+        }
         self.links.status.add_busy(self.links.index, started.elapsed());
         if let Some(since) = self.cutting_since.take_if(|_| !shard.is_cutting()) {
             self.links.status.state.stalled(since.elapsed());

@@ -137,7 +137,7 @@ impl Status {
         }
         let kafka = self.kafka.lock();
         let Some((stats, _)) = &*kafka else { return Some("Kafka was not asked yet".to_owned()) };
-        if let Some(problem) = stats.problems.first() {
+        if let Some(problem) = stats.problems.iter().find(|problem| !problem.kind.is_past()) {
             return Some(problem.text.clone());
         }
         stats.partitions.is_empty().then(|| "no partitions are assigned yet".to_owned())

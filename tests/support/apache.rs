@@ -4,6 +4,8 @@
 //! download fails, tests on Apache Kafka say so on stderr and are passed over; with `FOGHORN_REQUIRE_KAFKA=1` in the
 //! environment they fail instead.
 //!
+//! It keeps records whatever their age, as tests write timestamps of 1970; [`Apache::delete_before`] is its retention.
+//!
 //! The broker dies with the test binary, however that ends: it runs in a process group of its own which is killed at
 //! exit, and the kernel kills it when we are killed (`PR_SET_PDEATHSIG`; that hangs on the *thread* that started it, so
 //! one thread starts all brokers and never ends).
@@ -108,14 +110,23 @@ impl Apache {
     }
 
     pub fn create_topic(&self, name: &str, partitions: i32) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let made = wait_for_answer(self.admin().create_topics([&topic], &patient()));
+        made[0].as_ref().unwrap_or_else(|(name, error)| panic!("topic {name} was not created: {error}"));
+    }
+
+    /// Deletes the records of a partition before `offset`, as retention would.
+    pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = rdkafka::TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(offset)).expect("an offset");
+        let done = wait_for_answer(self.admin().delete_records(&list, &patient()));
+        done.elements()[0].error().expect("the records are deleted");
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.bootstrap());
-        let admin: AdminClient<DefaultClientContext> = config.create().expect("an admin client");
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        let made = admin.create_topics([&topic], &AdminOptions::new().operation_timeout(Some(Duration::from_secs(10))));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let made = runtime.block_on(made).expect("the broker answers");
-        made[0].as_ref().unwrap_or_else(|(name, error)| panic!("topic {name} was not created: {error}"));
+        config.create().expect("an admin client")
     }
 
     /// Asks the broker to end, and waits until it has.
@@ -242,6 +253,7 @@ impl Apache {
              num.network.threads=2\n\
              num.io.threads=2\n\
              log.segment.bytes=67108864\n\
+             log.retention.ms=-1\n\
              broker.heartbeat.interval.ms=500\n\
              broker.session.timeout.ms=3000\n",
             self.file("data").display()
@@ -281,6 +293,15 @@ impl Drop for Apache {
         self.kill();
         let _ = fs::remove_dir_all(&self.home);
     }
+}
+
+fn patient() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(Duration::from_secs(10))).request_timeout(Some(PATIENCE))
+}
+
+fn wait_for_answer<T>(request: impl Future<Output = rdkafka::error::KafkaResult<T>>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(request).expect("the broker answers")
 }
 
 const LOG4J_PROPERTIES: &str = "\

@@ -31,7 +31,8 @@ pub struct Seen {
     pub streams: Vec<usize>,
     /// Ours now.
     pub assigned: bool,
-    /// `assigned`, `100..200` for records, `end@200`, `revoked`, `lost`; a run of records is told when it ends.
+    /// `assigned`, `100..200` for records, `gap@200..300`, `end@200`, `revoked`, `lost`; a run of records is told when it
+    /// ends.
     told: Vec<String>,
     run: Option<(i64, i64)>,
 }
@@ -118,6 +119,12 @@ impl Shard {
             }
             SourceEvent::Revoked(list) => self.leave(list, "revoked"),
             SourceEvent::Lost(list) => self.leave(list, "lost"),
+            SourceEvent::Gap { gap, streams } => {
+                let seen = self.seen.get_mut(&gap.source).expect("gaps come after their assignment");
+                assert!(seen.assigned, "the gap {gap} came outside of an assignment");
+                assert_eq!(seen.streams, streams, "{gap}");
+                seen.note(format!("gap@{}..{}", gap.from, gap.to));
+            }
             SourceEvent::EndOfPartition(ends) => {
                 for end in ends {
                     let seen = self.seen.get_mut(&end.source).expect("ends come after their assignment");

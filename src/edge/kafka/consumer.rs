@@ -14,6 +14,7 @@ use super::events::{BatchLimits, SourceEvent};
 use super::native::Waker;
 use super::outbox::Outbox;
 use super::partitions::Intake;
+use super::positions::ResumePositions;
 use super::reader::{self, Command, Reader};
 use super::settings::KafkaSettings;
 use super::status::{ConsumerStats, Problems};
@@ -27,9 +28,9 @@ pub struct ConsumerConfig {
     /// A stream's number in events is its place here.
     pub streams: Vec<StreamTopics>,
     pub batch: BatchLimits,
-    /// Where to go on, from a checkpoint: the offset of the next record of each partition. It counts more than what
-    /// the group has committed, the first time a partition is assigned; later, another member may have moved on.
-    pub resume: Vec<Position>,
+    /// Where to go on, as the engine has it: looked at whenever a partition is assigned, and counting more than what the
+    /// group has committed. Keep a clone to say more later.
+    pub resume: ResumePositions,
     /// How long revoked partitions are kept for their shards to finish with them ([`ConsumerHandle::release`]), while
     /// nothing is read, of them or of others: librdkafka pauses all. Zero lets them go as soon as the shards are told.
     /// The group waits for it, so it must be shorter than `max.poll.interval.ms`.
@@ -42,7 +43,7 @@ impl ConsumerConfig {
             settings,
             streams,
             batch: BatchLimits::default(),
-            resume: Vec::new(),
+            resume: ResumePositions::default(),
             revoke_grace: Duration::ZERO,
         }
     }

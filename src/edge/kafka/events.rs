@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::KafkaError;
 use crate::model::batch::{ARENA_BYTES_MAX, RawBatch};
-use crate::model::position::{Position, SourceId};
+use crate::model::position::{Gap, Position, SourceId};
 
 /// One step of a shard's input. Everything a shard is told about a partition comes through one channel, in order.
 #[derive(Clone, Debug)]
@@ -21,6 +21,9 @@ pub enum SourceEvent {
     Lost(Vec<SourceId>),
     /// These partitions are read to their ends: `offset` is that of the next record that will be written.
     EndOfPartition(Vec<Position>),
+    /// Kafka does not hold what was to be read next of this partition, which these streams read. The records before it
+    /// have been told, those from `gap.to` on follow.
+    Gap { gap: Gap, streams: Vec<usize> },
 }
 
 /// How much a batch may hold, and how long a record may wait for company.

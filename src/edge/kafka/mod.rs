@@ -20,17 +20,21 @@
 //! no bound, and a consumer that fell behind was seen to grow past a gigabyte.
 //!
 //! - `K1` Records of one partition reach their shard in offset order, without a gap that the log does not have and
-//!   without a repeat, from `Assigned` to `Revoked` or `Lost`. Across assignments they may repeat.
-//! - `K2` `Assigned`, `Revoked`, `Lost` and the end of a partition travel in the same channel as its records, and stand
-//!   where they belong among them.
+//!   without a repeat, from `Assigned` to `Revoked` or `Lost`; where the log does not hold what comes next, a `Gap` says so
+//!   ([`gaps`]). Across assignments they may repeat.
+//! - `K2` `Assigned`, `Revoked`, `Lost`, gaps and the end of a partition travel in the same channel as its records, and
+//!   stand where they belong among them.
 //! - `K3` The thread never waits for a shard. What a full channel refuses stays in that shard's outbox, in order, and
 //!   nothing more is read for that shard until it is gone: an outbox holds no more than one call of librdkafka gave.
 //! - `K4` Nothing is committed but what [`ConsumerHandle::commit`] was given, and only for partitions held now.
+//! - `K5` A partition is read from where [`ResumePositions`] says when it is assigned, each time it is; only where that is
+//!   silent, from what the group has committed.
 
 pub mod consumer;
 mod context;
 pub mod embedded;
 mod events;
+mod gaps;
 mod native;
 mod outbox;
 mod partitions;
@@ -46,6 +50,7 @@ use std::path::PathBuf;
 pub use consumer::{ConsumerConfig, ConsumerHandle, start};
 pub use embedded::EmbeddedCluster;
 pub use events::{BatchLimits, SourceEvent};
+pub use positions::ResumePositions;
 pub use producer::{
     Compression, DeadLetter, DeadLetterProducer, Outgoing, Producer, ProducerCounts, ProducerOptions, SendError,
 };

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::events::SourceEvent;
+use super::gaps::{LogStarts, end_of_gap};
 use super::native::Message;
 use super::outbox::{Handover, Lane, Outbox};
-use super::status::Problems;
+use super::status::{ProblemKind, Problems};
 use super::topics::{Subscription, shard_of};
-use crate::model::position::{Position, SourceId};
+use crate::model::position::{Gap, Position, SourceId};
 
 /// One partition that is ours.
 pub struct Partition {
@@ -20,6 +21,8 @@ pub struct Partition {
     pub topic: CString,
     pub shard: usize,
     lanes: Vec<Lane>,
+    /// Where its reading was to begin, if that was an offset.
+    begin: Option<i64>,
     /// The next offset to be read.
     pub position: Option<i64>,
     /// The end was reached at this offset, and the shard has not been told.
@@ -44,6 +47,11 @@ pub struct Totals {
     pub payload_bytes: u64,
     pub tombstones: u64,
     pub holds: u64,
+    /// Times that records were gone before they were read, and how many at most.
+    pub gaps: u64,
+    pub lost_records: u64,
+    /// Times that a log ended before where we were.
+    pub rewinds: u64,
 }
 
 pub struct Intake {
@@ -108,6 +116,7 @@ impl Intake {
                 source,
                 shard,
                 lanes: streams.into_iter().map(Lane::new).collect(),
+                begin: None,
                 position: None,
                 end: None,
                 at_end: false,
@@ -120,6 +129,13 @@ impl Intake {
         self.forget_indexes();
         // To every shard: one that gets nothing has to know that it holds nobody back.
         self.tell(told.into_iter().map(|list| Some(SourceEvent::Assigned(list))));
+    }
+
+    /// The partition, assigned a moment ago, will be read from this offset on.
+    pub fn begin(&mut self, source: &SourceId, offset: i64) {
+        if let Some(partition) = self.find(source) {
+            partition.begin = Some(offset);
+        }
     }
 
     /// Tells the shards that partitions go, after everything read of them. They are ours until [`Intake::remove`].
@@ -222,28 +238,29 @@ impl Intake {
     }
 
     /// A message of one of our partitions. Those of others, and of partitions that leave, are passed over.
-    pub fn take(&mut self, message: Message<'_>, problems: &Problems) {
+    pub fn take(&mut self, message: Message<'_>, log_starts: &LogStarts<'_>, problems: &Problems) {
         let Some(index) = self.index_of(&message) else { return };
-        let partition = &mut self.partitions[index];
-        if partition.leaving {
+        if self.partitions[index].leaving || self.outboxes.is_empty() {
             return;
         }
-        let Some(outbox) = self.outboxes.get_mut(partition.shard) else { return };
         match message.error() {
-            None => {}
+            None => {
+                self.mind_gap(index, message.offset(), log_starts, problems);
+                self.take_record(index, message);
+            }
             Some(RDKafkaErrorCode::PartitionEOF) => {
-                partition.position = Some(message.offset());
-                partition.end = Some(message.offset());
-                partition.at_end = true;
-                outbox.note();
-                return;
+                self.mind_gap(index, message.offset(), log_starts, problems);
+                self.take_end(index, message.offset());
             }
             Some(code) => {
                 let text = message.payload().map(String::from_utf8_lossy).unwrap_or_default();
-                problems.report(code, &format!("{}: {code}: {text}", partition.source));
-                return;
+                problems.report(code, &format!("{}: {code}: {text}", self.partitions[index].source));
             }
         }
+    }
+
+    fn take_record(&mut self, index: usize, message: Message<'_>) {
+        let partition = &mut self.partitions[index];
         let offset = message.offset();
         partition.position = Some(offset + 1);
         partition.end = None;
@@ -256,9 +273,41 @@ impl Intake {
         };
         self.totals.payload_bytes += payload.len() as u64;
         let timestamp = message.timestamp();
+        let outbox = &mut self.outboxes[partition.shard];
         for lane in &mut partition.lanes {
             outbox.push(lane, &partition.source, offset, timestamp, payload);
         }
+    }
+
+    fn take_end(&mut self, index: usize, offset: i64) {
+        let partition = &mut self.partitions[index];
+        partition.position = Some(offset);
+        partition.end = Some(offset);
+        partition.at_end = true;
+        self.outboxes[partition.shard].note();
+    }
+
+    /// Tells the shard where what comes is not what was to come (`G1`).
+    fn mind_gap(&mut self, index: usize, offset: i64, log_starts: &LogStarts<'_>, problems: &Problems) {
+        let partition = &self.partitions[index];
+        if partition.position == Some(offset) {
+            return;
+        }
+        let Some(from) = partition.position.or(partition.begin) else { return };
+        let Some(to) = end_of_gap(from, offset, || log_starts.of(partition)) else { return };
+        let gap = Gap { source: partition.source.clone(), from, to };
+        let (shard, streams) = (partition.shard, partition.streams());
+        let kind = if gap.is_rewind() { ProblemKind::Rewind } else { ProblemKind::Retention };
+        problems.add_of(kind, &gap.source.to_string(), &gap.to_string());
+        match gap.lost() {
+            Some(lost) => {
+                self.totals.gaps += 1;
+                self.totals.lost_records += lost;
+            }
+            None => self.totals.rewinds += 1,
+        }
+        self.flush(shard);
+        self.outboxes[shard].tell(SourceEvent::Gap { gap, streams });
     }
 
     fn index_of(&mut self, message: &Message<'_>) -> Option<usize> {

@@ -1,14 +1,16 @@
-//! Where to start in a partition that was just assigned: a checkpoint's position, else the group's committed offset,
-//! else what the configuration says.
+//! Where to start in a partition that was just assigned: where the engine says, else where the group's committed offset
+//! stands, else what the configuration says.
 //!
-//! Committed offsets, earliest and latest are left to librdkafka. A timestamp it does not know how to start at, so that
-//! is asked for here, which means requests that wait for an answer on the consumer thread. They are few (one or two an
-//! assignment), each is bounded, and other partitions' records wait no longer than that.
+//! librdkafka would find most of that out by itself. It is asked for here because what was wanted must be known when
+//! Kafka turns out to hold it no longer ([`super::gaps`]), and because librdkafka cannot start at a timestamp. That means
+//! requests that wait for an answer on the consumer thread: one to four an assignment, however many its partitions, each
+//! bounded. Nothing is read meanwhile; nor would it be otherwise, as librdkafka pauses all while an assignment is open.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
@@ -20,95 +22,126 @@ use crate::model::position::{Position, SourceId};
 /// How long one request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(3);
 
-pub struct StartPositions {
-    start: Start,
-    /// From the checkpoint; each is used once.
-    resume: BTreeMap<SourceId, i64>,
+/// Where the engine wants to go on: the offset of the next record of each partition whose state it holds. Shared between
+/// the engine, which writes, and the consumer, which reads it at every assignment. It counts more than what the group
+/// has committed, so who gives up a partition's state must [`ResumePositions::forget`] it: the next owner moves on, and
+/// when the partition comes back only the group knows how far.
+#[derive(Clone, Debug, Default)]
+pub struct ResumePositions(Arc<Mutex<BTreeMap<SourceId, i64>>>);
+
+impl ResumePositions {
+    /// Says where to go on, for these partitions alone. What is known of others stays.
+    pub fn set(&self, next: impl IntoIterator<Item = Position>) {
+        let next = next.into_iter().filter(|position| position.offset >= 0);
+        self.0.lock().extend(next.map(|position| (position.source, position.offset)));
+    }
+
+    /// Leaves these partitions to what the group has committed.
+    pub fn forget<'s>(&self, sources: impl IntoIterator<Item = &'s SourceId>) {
+        let mut known = self.0.lock();
+        for source in sources {
+            known.remove(source);
+        }
+    }
+
+    pub fn get(&self, source: &SourceId) -> Option<i64> {
+        self.0.lock().get(source).copied()
+    }
 }
 
+impl FromIterator<Position> for ResumePositions {
+    fn from_iter<I: IntoIterator<Item = Position>>(next: I) -> ResumePositions {
+        let positions = ResumePositions::default();
+        positions.set(next);
+        positions
+    }
+}
+
+pub struct StartPositions {
+    start: Start,
+    resume: ResumePositions,
+}
+
+/// Where each partition starts. `Beginning` is all that is left to librdkafka: every other start is an offset.
+type Starts = BTreeMap<SourceId, Offset>;
+
 impl StartPositions {
-    pub fn new(start: Start, resume: Vec<Position>) -> StartPositions {
-        let resume = resume.into_iter().map(|position| (position.source, position.offset)).collect();
+    pub fn new(start: Start, resume: ResumePositions) -> StartPositions {
         StartPositions { start, resume }
     }
 
-    /// Fills in the offsets of an assignment. What is left invalid, librdkafka decides.
-    pub fn set(&mut self, consumer: &BaseConsumer<Context>, list: &mut TopicPartitionList) -> KafkaResult<()> {
-        let mut open = TopicPartitionList::new();
+    /// Fills in the offsets of an assignment; none of them if something cannot be found out.
+    pub fn set(&self, consumer: &BaseConsumer<Context>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+        let mut starts = Starts::new();
+        let mut open = Vec::new();
+        for source in sources(list) {
+            match self.resume.get(&source) {
+                Some(offset) => drop(starts.insert(source, Offset::Offset(offset))),
+                None => open.push(source),
+            }
+        }
+        let open = committed(consumer, open, &mut starts)?;
+        match self.start {
+            Start::Earliest => starts.extend(open.into_iter().map(|source| (source, Offset::Beginning))),
+            Start::Latest => starts.extend(ask(consumer, &open, Offset::End)?),
+            Start::Timestamp(at) => since(consumer, &open, at, &mut starts)?,
+        }
         for mut element in list.elements() {
             let source = SourceId::new(element.topic(), element.partition());
-            match self.resume.get(&source) {
-                Some(offset) => element.set_offset(Offset::Offset(*offset))?,
-                None => {
-                    open.add_partition(element.topic(), element.partition());
-                }
+            if let Some(offset) = starts.get(&source) {
+                element.set_offset(*offset)?;
             }
-        }
-        if let Start::Timestamp(at) = self.start
-            && open.count() > 0
-        {
-            for (source, offset) in at_timestamp(consumer, open, at)? {
-                list.set_partition_offset(&source.topic, source.partition, offset)?;
-            }
-        }
-        for source in sources(list) {
-            self.resume.remove(&source);
         }
         Ok(())
     }
 }
 
-/// Offsets of the first records at or after `at` in those partitions for which the group has committed nothing.
-fn at_timestamp(
+/// Starts at what the group has committed; returns the partitions for which that is nothing.
+fn committed(
     consumer: &BaseConsumer<Context>,
-    list: TopicPartitionList,
-    at: i64,
-) -> KafkaResult<Vec<(SourceId, Offset)>> {
-    let committed = consumer.committed_offsets(list, REQUEST_MAX)?;
-    let (mut found, mut open) = (Vec::new(), Vec::new());
-    for element in committed.elements() {
+    sources: Vec<SourceId>,
+    starts: &mut Starts,
+) -> KafkaResult<Vec<SourceId>> {
+    if sources.is_empty() {
+        return Ok(sources);
+    }
+    let mut list = TopicPartitionList::with_capacity(sources.len());
+    for source in &sources {
+        list.add_partition(&source.topic, source.partition);
+    }
+    let answer = consumer.committed_offsets(list, REQUEST_MAX)?;
+    let mut open = Vec::new();
+    for element in answer.elements() {
         element.error()?;
         let source = SourceId::new(element.topic(), element.partition());
         match element.offset() {
-            Offset::Offset(offset) => found.push((source, Offset::Offset(offset))),
+            Offset::Offset(offset) => drop(starts.insert(source, Offset::Offset(offset))),
             _ => open.push(source),
         }
     }
-    // `End` says that all records are older. Those written between the question and the first fetch must not be
-    // missed, so the end is noted first and the question asked again.
-    let mut late = Vec::new();
-    for (source, offset) in first_since(consumer, &open, at)? {
-        match offset {
-            Offset::Offset(_) => found.push((source, offset)),
-            _ => {
-                let (_, high) = consumer.fetch_watermarks(&source.topic, source.partition, REQUEST_MAX)?;
-                late.push((source, high));
-            }
-        }
-    }
-    let sources: Vec<SourceId> = late.iter().map(|(source, _)| source.clone()).collect();
-    let ends: BTreeMap<SourceId, i64> = late.into_iter().collect();
-    for (source, offset) in first_since(consumer, &sources, at)? {
-        let offset = match offset {
-            Offset::Offset(_) => offset,
-            _ => Offset::Offset(ends[&source]),
-        };
-        found.push((source, offset));
-    }
-    Ok(found)
+    Ok(open)
 }
 
-fn first_since(
-    consumer: &BaseConsumer<Context>,
-    sources: &[SourceId],
-    at: i64,
-) -> KafkaResult<Vec<(SourceId, Offset)>> {
+/// Starts at the first records at or after `at`, and at the end where all are older. Records written between the question
+/// and the first fetch must not be missed there, so the end is noted first and the question asked again.
+fn since(consumer: &BaseConsumer<Context>, sources: &[SourceId], at: i64, starts: &mut Starts) -> KafkaResult<()> {
+    let found = |(_, offset): &(SourceId, Offset)| matches!(offset, Offset::Offset(_));
+    let (first, older): (Vec<_>, Vec<_>) = ask(consumer, sources, Offset::Offset(at))?.into_iter().partition(found);
+    starts.extend(first);
+    let older: Vec<SourceId> = older.into_iter().map(|(source, _)| source).collect();
+    starts.extend(ask(consumer, &older, Offset::End)?);
+    starts.extend(ask(consumer, &older, Offset::Offset(at))?.into_iter().filter(found));
+    Ok(())
+}
+
+/// Asks for the offsets that stand for `what`: a timestamp (epoch milliseconds), or the end.
+fn ask(consumer: &BaseConsumer<Context>, sources: &[SourceId], what: Offset) -> KafkaResult<Vec<(SourceId, Offset)>> {
     if sources.is_empty() {
         return Ok(Vec::new());
     }
     let mut list = TopicPartitionList::with_capacity(sources.len());
     for source in sources {
-        list.add_partition_offset(&source.topic, source.partition, Offset::Offset(at))?;
+        list.add_partition_offset(&source.topic, source.partition, what)?;
     }
     let answer = consumer.offsets_for_times(list, REQUEST_MAX)?;
     let offset_of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {

@@ -14,9 +14,10 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, error::RDKafkaErrorCode};
 
 use super::context::{Context, Rebalance, accept, give_up};
+use super::gaps::LogStarts;
 use super::native::{Queue, Room, Waker, cached_watermarks, commit};
 use super::partitions::{Intake, Partition};
-use super::positions::{StartPositions, sources};
+use super::positions::{ResumePositions, StartPositions, sources};
 use super::settings::Start;
 use super::status::{ConsumerStats, PartitionStats, ProblemKind, Problems};
 use crate::model::position::{Position, SourceId};
@@ -58,7 +59,7 @@ pub enum Command {
 /// What of the configuration matters after the start.
 pub struct Plan {
     pub start: Start,
-    pub resume: Vec<Position>,
+    pub resume: ResumePositions,
     pub grace: Duration,
 }
 
@@ -103,6 +104,7 @@ pub struct Reader<'c> {
     queues: Vec<Queue<'c>>,
     intake: Intake,
     room: Room,
+    log_starts: LogStarts<'c>,
     positions: StartPositions,
     moving: Option<Moving>,
     commits: Commits,
@@ -137,6 +139,7 @@ impl<'c> Reader<'c> {
             queues: (0..intake.shards()).map(|_| queue()).collect(),
             intake,
             room: Room::new(MESSAGES_A_CALL),
+            log_starts: LogStarts::new(consumer),
             positions: StartPositions::new(plan.start, plan.resume),
             moving: None,
             commits: Commits::default(),
@@ -221,7 +224,8 @@ impl<'c> Reader<'c> {
                 if self.intake.is_held(shard) {
                     break;
                 }
-                let count = queue.take(&mut self.room, &mut |message| self.intake.take(message, &self.problems));
+                let Reader { room, intake, log_starts, problems, .. } = self;
+                let count = queue.take(room, &mut |message| intake.take(message, log_starts, problems));
                 self.intake.hand_over_to(shard);
                 served += count;
                 if count < MESSAGES_A_CALL {
@@ -303,7 +307,11 @@ impl<'c> Reader<'c> {
             return;
         }
         self.problems.clear(|kind| kind == ProblemKind::Start);
-        for source in sources(&list) {
+        for element in list.elements() {
+            let source = SourceId::new(element.topic(), element.partition());
+            if let Offset::Offset(offset) = element.offset() {
+                self.intake.begin(&source, offset);
+            }
             self.queues[self.intake.shard_of(&source)].adopt(&source.topic, source.partition);
         }
         self.hold_kept();
@@ -443,6 +451,9 @@ impl<'c> Reader<'c> {
             commits: self.commits.done,
             commit_failures: self.commits.failed,
             holds: totals.holds,
+            gaps: totals.gaps,
+            lost_records: totals.lost_records,
+            rewinds: totals.rewinds,
             partitions: self.intake.partitions().iter().map(|partition| self.partition_stats(partition)).collect(),
             problems: Vec::new(),
         };

@@ -43,7 +43,8 @@ pub struct KafkaSettings {
     /// TLS where set, plain text otherwise.
     pub tls: Option<Tls>,
     pub sasl: Option<Sasl>,
-    /// Where to begin in a partition for which the group has committed nothing.
+    /// Where to begin in a partition for which the group has committed nothing. Where it has, and Kafka does not hold that
+    /// any more, reading goes on at what is left, whatever this says.
     pub start: Start,
     /// librdkafka properties by name, on top of ours. Those of [`OWNED_PROPERTIES`] are refused.
     pub properties: BTreeMap<String, String>,
@@ -197,8 +198,8 @@ impl KafkaSettings {
             config.set("partition.assignment.strategy", "cooperative-sticky");
         }
         config.set("group.id", &self.group);
-        // A timestamp is resolved by us; this is for a position that retention overran.
-        config.set("auto.offset.reset", if self.start == Start::Latest { "latest" } else { "earliest" });
+        // Where to start is resolved by us; this is for a position that Kafka does not hold (`gaps`).
+        config.set("auto.offset.reset", "earliest");
         for (name, value) in &self.properties {
             config.set(name, value);
         }

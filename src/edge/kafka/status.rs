@@ -28,6 +28,10 @@ pub enum ProblemKind {
     UnknownTopic,
     /// The start position could not be found out.
     Start,
+    /// Records were deleted before they were read.
+    Retention,
+    /// A log ended before the position to read at.
+    Rewind,
     Commit,
     Group,
     /// A fault the client cannot recover from by itself.
@@ -45,6 +49,8 @@ impl ProblemKind {
             ProblemKind::Authorization => "authorization",
             ProblemKind::UnknownTopic => "unknown_topic",
             ProblemKind::Start => "start",
+            ProblemKind::Retention => "retention",
+            ProblemKind::Rewind => "rewind",
             ProblemKind::Commit => "commit",
             ProblemKind::Group => "group",
             ProblemKind::Fatal => "fatal",
@@ -96,6 +102,14 @@ impl ProblemKind {
                 "a topic does not exist; create it or correct the name in the stream's `topics`. Foghorn keeps looking"
             }
             ProblemKind::Start => "the position to start at cannot be found out; Foghorn keeps trying",
+            ProblemKind::Retention => {
+                "records were deleted before they were read, so reading went on with what was left; keep records for \
+                 longer than Foghorn may stand still, or let it catch up faster"
+            }
+            ProblemKind::Rewind => {
+                "a partition ended before the position to go on at, so it was made anew or cut; reading went on at its \
+                 start. Where a topic was recreated on purpose there is nothing to do"
+            }
             ProblemKind::Commit => {
                 "positions could not be committed; nothing is lost, but more is read again after a restart. Foghorn \
                  keeps trying"
@@ -107,6 +121,11 @@ impl ProblemKind {
             ProblemKind::Fatal => "the Kafka client cannot go on; restart Foghorn",
             ProblemKind::Other => "the Kafka client reports an error",
         }
+    }
+
+    /// Something that happened and is over; it is shown so that people see it.
+    pub fn is_past(self) -> bool {
+        matches!(self, ProblemKind::Retention | ProblemKind::Rewind)
     }
 
     fn clears_by_reading(self) -> bool {
@@ -137,10 +156,15 @@ impl Problems {
     }
 
     pub fn add(&self, kind: ProblemKind, detail: &str) {
+        // Connection errors name the connection and its age; one of the kind says it all.
+        self.add_of(kind, if kind.clears_by_reading() { "" } else { detail }, detail);
+    }
+
+    /// A problem of `subject`, of which there is one of a kind, however its details change.
+    pub fn add_of(&self, kind: ProblemKind, subject: &str, detail: &str) {
         let now = Instant::now();
         let mut known = self.0.lock();
-        // Connection errors name the connection and its age; one of the kind says it all.
-        let key = (kind, if kind.clears_by_reading() { String::new() } else { detail.to_owned() });
+        let key = (kind, subject.to_owned());
         if let Some(problem) = known.get_mut(&key) {
             problem.count += 1;
             problem.last = now;
@@ -209,6 +233,12 @@ pub struct ConsumerStats {
     pub commit_failures: u64,
     /// Times a shard's channel was found full.
     pub holds: u64,
+    /// Times that records were deleted before they were read.
+    pub gaps: u64,
+    /// How many records that were, at most: some of the offsets may never have held one.
+    pub lost_records: u64,
+    /// Times that a partition ended before the position to go on at.
+    pub rewinds: u64,
     /// In order of topic and partition.
     pub partitions: Vec<PartitionStats>,
     pub problems: Vec<Problem>,

@@ -363,7 +363,13 @@ impl Shard {
     /// Records of a partition are gone.
     pub(super) fn lose(&mut self, source: &SourceId, lost: Option<u64>, out: &mut Vec<ShardOutput>) {
         for (stream, state) in self.streams.iter_mut().enumerate() {
-            if state.watermarks.mark(source).is_some() && state.gaps.insert(source.clone()) {
+            if state.watermarks.mark(source).is_none() {
+                continue;
+            }
+            if lost.is_none() {
+                state.offsets.remove(source); // what is read now was not read before
+            }
+            if state.gaps.insert(source.clone()) {
                 out.push(ShardOutput::Lost { stream, source: source.clone(), lost });
             }
         }
