@@ -6,6 +6,7 @@
 //! samples in a window.
 
 use super::codec::{RunWriter, Runs};
+use super::storage::prefetch;
 
 /// A counter of some width.
 pub(super) trait Counter: Copy + Default + PartialEq {
@@ -85,6 +86,10 @@ impl Counts {
         with_counts!(self, counts => counts.len())
     }
 
+    fn truncate(&mut self, len: usize) {
+        with_counts!(self, counts => *counts = counts[..len].into());
+    }
+
     #[inline]
     pub(super) fn add_samples(&mut self, samples: impl Iterator<Item = u16>) {
         with_counts!(self, counts => samples.for_each(|bucket| counts[usize::from(bucket)].add(1)));
@@ -157,8 +162,23 @@ impl Total {
         self.samples
     }
 
+    /// Asks for the coarse counters.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        with_counts!(&self.counts, counts => {
+            let coarse = &counts[..self.coarse as usize];
+            let line = 64 / size_of_val(&coarse[0]);
+            coarse.iter().step_by(line).for_each(|counter| prefetch(counter));
+        });
+    }
+
     pub(super) fn is_fine(&self) -> bool {
         self.counts.len() > self.coarse as usize
+    }
+
+    /// Counts coarse buckets only, from here on.
+    pub(super) fn forget_fine(&mut self) {
+        self.counts.truncate(self.coarse as usize);
     }
 
     pub(super) fn add_log(&mut self, log: &[u16]) {

@@ -56,8 +56,10 @@ enum Step {
         share: f64,
         from_the_back: bool,
     },
+    /// Nobody looks at every second one, so groups also go on unread.
     Advance {
         by: i64,
+        look: bool,
     },
     Remove {
         gid: u32,
@@ -85,7 +87,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(source, gid, back, count, around)| Step::Burst { source, gid, back, count, around }),
         4 => (0..SOURCES, 0i64..3).prop_map(|(source, lag)| Step::Close { source, lag }),
         4 => (0.0..1.0f64, any::<bool>()).prop_map(|(share, from_the_back)| Step::Deliver { share, from_the_back }),
-        5 => prop_oneof![8 => Just(1i64), 2 => 2i64..6, 1 => 10i64..40].prop_map(|by| Step::Advance { by }),
+        5 => (prop_oneof![8 => Just(1i64), 2 => 2i64..6, 1 => 10i64..40], any::<bool>())
+            .prop_map(|(by, look)| Step::Advance { by, look }),
         1 => (0..GROUPS).prop_map(|gid| Step::Remove { gid }),
     ]
 }
@@ -136,7 +139,7 @@ struct World {
 impl World {
     fn new(digits: u8) -> World {
         let plan = Arc::new(plan(digits));
-        let limits = TierLimits { quiet: 40, middle: 120, runs: 15 };
+        let limits = TierLimits { quiet: 40, middle: 120, runs: 15, unread: 2 };
         World {
             sources: (0..SOURCES).map(|_| OpenPanes::new(plan.clone())).collect(),
             held: vec![BTreeMap::new(); SOURCES],
@@ -183,7 +186,12 @@ impl World {
             }
             Step::Close { source, lag } => self.close(source, self.now + 1 - lag),
             Step::Deliver { share, from_the_back } => self.deliver(share, from_the_back),
-            Step::Advance { by } => self.advance(by),
+            Step::Advance { by, look } => {
+                self.move_on(by);
+                if look {
+                    self.check();
+                }
+            }
             Step::Remove { gid } => {
                 self.windows.remove(gid);
                 self.arrived.retain(|(other, _), _| *other != gid);
@@ -256,11 +264,15 @@ impl World {
     }
 
     fn advance(&mut self, by: i64) {
+        self.move_on(by);
+        self.check();
+    }
+
+    fn move_on(&mut self, by: i64) {
         self.now += by;
         self.windows.advance_to(self.now);
         let oldest = self.now - i64::from(self.plan.retention_max());
         self.arrived.retain(|(_, pane), _| *pane > oldest);
-        self.check();
     }
 
     fn inside(&self, gid: u32, view: &ViewSpec) -> Vec<Sample> {

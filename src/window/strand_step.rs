@@ -10,8 +10,9 @@ use super::strand::{Cursors, FrameOp, Head, Histogram, Strand, samples_of};
 use super::tiers::LogSpan;
 
 /// How many groups ahead lines are fetched: far enough for memory, near enough to stay in the first-level cache.
-const AHEAD_ROWS: usize = 12;
-const AHEAD_HEAP: usize = 6;
+const AHEAD_ROWS: usize = 16;
+const AHEAD_HEAP: usize = 8;
+const AHEAD_TOTALS: usize = 4;
 
 /// Groups brought up between two looks at the set of those that are due.
 const COMING: usize = 1024;
@@ -42,6 +43,9 @@ impl Strand {
                 if let Some(gid) = coming.get(at + AHEAD_HEAP) {
                     self.prefetch_heap(*gid);
                 }
+                if let Some(gid) = coming.get(at + AHEAD_TOTALS) {
+                    self.prefetch_totals(*gid);
+                }
                 if self.heads.get(coming[at]).is_some() && self.bring_up(coming[at], pane) {
                     touched(coming[at]);
                 }
@@ -69,6 +73,15 @@ impl Strand {
         for histogram in &self.histograms {
             if let Some(window) = histogram.windows.get(gid) {
                 window.prefetch();
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn prefetch_totals(&self, gid: u32) {
+        for histogram in &self.histograms {
+            if let Some(window) = histogram.windows.get(gid) {
+                window.prefetch_totals();
             }
         }
     }

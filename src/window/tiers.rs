@@ -3,15 +3,21 @@
 //! | tier | samples in the window | kept as | totals of a window |
 //! | --- | --- | --- | --- |
 //! | quiet | up to 1,024 | a log of 16-bit bucket indexes in order of pane | none: a window *is* a slice of the log |
-//! | middle | up to 4,096 (32,768 at 3 digits) | the log | coarse: a power of two of buckets each |
-//! | dense | more | the log | coarse, and one counter a bucket |
-//! | busy | more, 256 a pane on average | each pane as runs of (gap, count) bytes | coarse, and one counter a bucket |
+//! | middle | more | the log | coarse: a power of two of buckets each |
+//! | dense | over 4,096 (32,768 at 3 digits), and looked into | the log | coarse, and one counter a bucket |
+//! | busy | over 4,096, 256 a pane on average | each pane as runs of (gap, count) | coarse, and one counter a bucket |
 //!
 //! In the log a pane is a number of samples, so a window moves by moving two indexes, and eviction moves the front.
 //! Totals follow panes: added when a pane enters a window, subtracted when it leaves, so no step looks at all panes of a
 //! window. A threshold is judged by counting the slice (quiet), or by the coarse totals and, only where the threshold's
 //! own coarse bucket decides, by what is in that bucket. Runs are smaller than a log only where many samples of a pane
 //! share a bucket, and cost more to add and subtract: hence the bound on samples a pane, not on samples.
+//!
+//! One counter a bucket is 6.7 KB a window at two digits, and two cache misses in the life of nearly every sample. The
+//! longer the window, the more groups have samples enough to want it, and the cost of an event would grow with the
+//! length of the window. Coarse totals are four lines that all samples share, fetched ahead, and they decide nearly
+//! every threshold. So a group counts single buckets only while somebody looks into them: a quantile is read, or a
+//! threshold was too near to tell. The first look scans the log, and the next step makes the counters.
 //!
 //! Which panes lie in which window is the strand's knowledge; here come only the resulting steps.
 //!
@@ -20,27 +26,35 @@
 //! - `Q3` tiers differ in cost, never in an answer
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use smallvec::SmallVec;
 
 use super::codec::{RunWriter, Runs, samples};
 use super::counts::{Counts, Total};
 use super::histogram::{Geometry, QuantileTest, rank};
 use super::log::SampleLog;
 use super::partial::{SampleForm, SampleSet};
+use super::storage::prefetch;
 
 /// Where the tiers meet. A group goes up above these and comes down below half of them, so that it does not flutter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TierLimits {
     /// Samples a quiet group has at most: coarse totals pay beyond.
     pub(super) quiet: usize,
-    /// Samples a middling group has at most: dense counters pay beyond.
+    /// Samples beyond which one counter a bucket pays, where somebody looks.
     pub(super) middle: usize,
     /// Samples a pane from which runs pay.
     pub(super) runs: usize,
+    /// Steps without a look into single buckets after which they are no longer counted. A step counts two panes, to
+    /// begin anew is to count all of a window: this is right for windows of some sixty panes.
+    pub(super) unread: u8,
 }
 
 impl TierLimits {
     pub(super) fn of(geometry: &Geometry) -> TierLimits {
-        TierLimits { quiet: 1024, middle: if geometry.digits() < 3 { 4 << 10 } else { 32 << 10 }, runs: 256 }
+        let middle = if geometry.digits() < 3 { 4 << 10 } else { 32 << 10 };
+        TierLimits { quiet: 1024, middle, runs: 256, unread: 30 }
     }
 }
 
@@ -126,10 +140,17 @@ pub(super) struct SampleWindow {
 /// What all tiers but the quiet one have beside the log, or instead of it.
 #[derive(Clone, Debug)]
 struct Upper {
-    /// By window.
-    totals: Vec<Total>,
+    /// By window; of one window, the usual case, without another hop.
+    totals: Totals,
+    unread: Unread,
     busy: Option<BusyPanes>,
 }
+
+type Totals = SmallVec<[Total; 1]>;
+
+/// Steps since somebody looked into single buckets. A hint about cost (`Q3`) that readers leave, hence the atomic.
+#[derive(Debug)]
+struct Unread(AtomicU8);
 
 #[derive(Clone, Debug, Default)]
 struct BusyPanes {
@@ -145,8 +166,37 @@ struct RunPane {
     runs: Box<[u8]>,
 }
 
+impl Unread {
+    const NEVER_READ: u8 = u8::MAX;
+
+    #[inline]
+    fn read(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// How many steps there were before this one.
+    #[inline]
+    fn step(&mut self) -> u8 {
+        let steps = *self.0.get_mut();
+        *self.0.get_mut() = steps.saturating_add(1);
+        steps
+    }
+}
+
+impl Default for Unread {
+    fn default() -> Self {
+        Unread(AtomicU8::new(Self::NEVER_READ))
+    }
+}
+
+impl Clone for Unread {
+    fn clone(&self) -> Self {
+        Unread(AtomicU8::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
 impl SampleWindow {
-    fn busy_mut(&mut self) -> Option<(&mut Vec<Total>, &mut BusyPanes)> {
+    fn busy_mut(&mut self) -> Option<(&mut Totals, &mut BusyPanes)> {
         let upper = self.upper.as_deref_mut()?;
         Some((&mut upper.totals, upper.busy.as_mut()?))
     }
@@ -168,6 +218,18 @@ impl SampleWindow {
     #[inline]
     pub(super) fn prefetch(&self) {
         self.log.prefetch();
+        if let Some(upper) = self.upper.as_deref() {
+            prefetch(upper);
+            prefetch(&raw const upper.busy);
+        }
+    }
+
+    /// Asks for the coarse counters.
+    #[inline]
+    pub(super) fn prefetch_totals(&self) {
+        if let Some(upper) = self.upper.as_deref() {
+            upper.totals.iter().for_each(Total::prefetch);
+        }
     }
 
     /// Whether so many samples of one pane may ask for the busy tier: [`SampleWindow::promote`] before adding them.
@@ -222,7 +284,7 @@ impl SampleWindow {
     pub(super) fn enter(&mut self, frame: usize, span: &mut LogSpan, pane: i64, count: u64) {
         let entered = (span.end, span.end + count as u32);
         match self.upper.as_deref_mut() {
-            Some(Upper { totals, busy: Some(busy) }) => {
+            Some(Upper { totals, busy: Some(busy), .. }) => {
                 if let Some(pane) = busy.find(pane) {
                     totals[frame].add_runs(pane.samples, &pane.runs);
                 }
@@ -243,7 +305,7 @@ impl SampleWindow {
     pub(super) fn leave(&mut self, frame: usize, span: &mut LogSpan, pane: i64, count: u64) {
         let left = (span.start, span.start + count as u32);
         match self.upper.as_deref_mut() {
-            Some(Upper { totals, busy: Some(busy) }) => {
+            Some(Upper { totals, busy: Some(busy), .. }) => {
                 if let Some(pane) = busy.find(pane) {
                     totals[frame].subtract_runs(pane.samples, &pane.runs);
                 }
@@ -279,7 +341,7 @@ impl SampleWindow {
     #[inline]
     pub(super) fn settle(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
         if self.upper.is_some() {
-            self.step_down(shape, spans);
+            self.settle_totals(shape, spans);
         }
         if self.log.len() == 0 {
             self.log = SampleLog::default();
@@ -287,14 +349,20 @@ impl SampleWindow {
         self.log.settle();
     }
 
-    fn step_down(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
+    /// Keeps the totals that a log of this length, and those who read it, ask for.
+    fn settle_totals(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
+        let limits = &shape.limits;
         let kept = self.log.len();
-        let Some(Upper { totals, busy: None }) = self.upper.as_deref() else { return };
-        if kept < shape.limits.quiet / 2 {
+        let Some(upper @ Upper { busy: None, .. }) = self.upper.as_deref_mut() else { return };
+        let unread = upper.unread.step();
+        let fine = upper.totals.iter().all(Total::is_fine);
+        if kept < limits.quiet / 2 {
             self.upper = None;
-        } else if kept < shape.limits.middle / 2 && totals.iter().any(Total::is_fine) {
-            let totals = self.totals_of_log(shape, spans, false);
-            self.upper = Some(Box::new(Upper { totals, busy: None }));
+        } else if fine && (kept < limits.middle / 2 || unread > limits.unread) {
+            upper.totals.iter_mut().for_each(Total::forget_fine);
+        } else if !fine && kept > limits.middle && unread == 0 {
+            let totals = self.totals_of_log(shape, spans, true);
+            self.upper.as_deref_mut().expect("it was just looked at").totals = totals;
         }
     }
 
@@ -306,21 +374,13 @@ impl SampleWindow {
     /// Makes the totals that a log of this length asks for, where they are not there yet.
     #[inline]
     pub(super) fn recount(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
-        if self.log.len() > shape.limits.quiet {
-            self.recount_many(shape, spans);
+        if self.upper.is_none() && self.log.len() > shape.limits.quiet {
+            let totals = self.totals_of_log(shape, spans, false);
+            self.upper = Some(Upper::boxed(totals, None));
         }
     }
 
-    fn recount_many(&mut self, shape: &SampleShape, spans: &[LogSpan]) {
-        let fine = self.log.len() > shape.limits.middle;
-        let enough = self.upper.as_ref().is_some_and(|upper| !fine || upper.totals.iter().all(Total::is_fine));
-        if !enough {
-            let totals = self.totals_of_log(shape, spans, fine);
-            self.upper = Some(Box::new(Upper { totals, busy: None }));
-        }
-    }
-
-    fn totals_of_log(&self, shape: &SampleShape, spans: &[LogSpan], fine: bool) -> Vec<Total> {
+    fn totals_of_log(&self, shape: &SampleShape, spans: &[LogSpan], fine: bool) -> Totals {
         let total = |span: &LogSpan| {
             let mut total = Total::new(shape.geometry.buckets(), shape.shift, fine);
             let (a, b) = self.parts(*span);
@@ -345,7 +405,7 @@ impl SampleWindow {
             let runs = shape.scratch.runs_of_samples(&shape.geometry, a.len() + b.len(), a.iter().chain(b).copied());
             busy.add(pane, count, runs);
         }
-        *self = SampleWindow { log: SampleLog::default(), upper: Some(Box::new(Upper { totals, busy: Some(busy) })) };
+        *self = SampleWindow { log: SampleLog::default(), upper: Some(Upper::boxed(totals, Some(busy))) };
     }
 
     /// From the busy tier back to a log; the spans are stale afterwards, and totals want a [`SampleWindow::recount`].
@@ -379,6 +439,7 @@ impl SampleWindow {
         let total = &upper.totals[frame];
         let (coarse, rank) = total.reach_coarse(rank);
         let start = coarse << shape.shift;
+        upper.unread.read();
         match total.is_fine() {
             true => Some(total.reach(start, rank)),
             false => Some(select_within(self.parts(span), start as u16, shape.shift, rank)),
@@ -401,6 +462,7 @@ impl SampleWindow {
             return Some(least);
         }
         let start = coarse << shape.shift;
+        upper.unread.read();
         let inside = match total.is_fine() {
             true => total.between(start, cut),
             false => count_in(self.parts(span), start, cut),
@@ -414,16 +476,31 @@ impl SampleWindow {
 }
 
 impl Upper {
+    fn boxed(totals: Totals, busy: Option<BusyPanes>) -> Box<Upper> {
+        Box::new(Upper { totals, unread: Unread::default(), busy })
+    }
+
     fn heap_bytes(&self) -> usize {
         let totals: usize = self.totals.iter().map(Total::heap_bytes).sum();
         let busy = self.busy.as_ref().map_or(0, BusyPanes::heap_bytes);
-        size_of::<Upper>() + self.totals.capacity() * size_of::<Total>() + totals + busy
+        let spilled = if self.totals.spilled() { self.totals.capacity() * size_of::<Total>() } else { 0 };
+        size_of::<Upper>() + spilled + totals + busy
     }
 }
 
 impl BusyPanes {
+    /// Busy groups rarely miss a pane, so it usually stands where it would if there were no gaps.
     fn find(&self, pane: i64) -> Option<&RunPane> {
-        self.panes.binary_search_by_key(&pane, |kept| kept.pane).ok().map(|at| &self.panes[at])
+        let first = self.panes.front()?.pane;
+        let likely = usize::try_from(pane.checked_sub(first)?).ok()?;
+        match self.panes.get(likely) {
+            Some(kept) if kept.pane == pane => Some(kept),
+            _ => self.search(pane).ok().map(|at| &self.panes[at]),
+        }
+    }
+
+    fn search(&self, pane: i64) -> Result<usize, usize> {
+        self.panes.binary_search_by_key(&pane, |kept| kept.pane)
     }
 
     fn add(&mut self, pane: i64, samples: u64, runs: &[u8]) {
@@ -431,7 +508,9 @@ impl BusyPanes {
             return;
         }
         self.samples += samples;
-        match self.panes.binary_search_by_key(&pane, |kept| kept.pane) {
+        let newest = self.panes.back().is_none_or(|last| last.pane < pane);
+        let place = if newest { Err(self.panes.len()) } else { self.search(pane) };
+        match place {
             Err(at) => {
                 self.run_bytes += runs.len();
                 self.panes.insert(at, RunPane { pane, samples, runs: runs.into() });
@@ -508,12 +587,16 @@ fn select((a, b): (&[u16], &[u16]), rank: u64) -> u16 {
     }
 }
 
-/// The `rank`-th smallest bucket of those in one coarse bucket.
+/// Samples looked at together: few lie in one coarse bucket, and plain SSE2 passes over these quickly.
+const STRIDE: usize = 32;
+
+/// The `rank`-th smallest bucket of those in one coarse bucket, which begins at `start`.
 fn select_within((a, b): (&[u16], &[u16]), start: u16, shift: u32, rank: u64) -> u16 {
     let mut fine = [0u32; COARSE_WIDTH_MAX];
-    for part in [a, b] {
-        for bucket in part.iter().filter(|bucket| **bucket >> shift == start >> shift) {
-            fine[usize::from(bucket - start)] += 1;
+    let inside = |bucket: u16| bucket.wrapping_sub(start) >> shift == 0;
+    for chunk in a.chunks(STRIDE).chain(b.chunks(STRIDE)) {
+        if chunk.iter().fold(false, |any, bucket| any | inside(*bucket)) {
+            chunk.iter().filter(|bucket| inside(**bucket)).for_each(|bucket| fine[usize::from(bucket - start)] += 1);
         }
     }
     let mut left = rank;
