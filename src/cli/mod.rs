@@ -11,6 +11,7 @@ mod load;
 mod replay;
 mod run;
 mod schema;
+mod state;
 mod test;
 
 use std::io::IsTerminal;

@@ -1,13 +1,14 @@
 //! `foghorn run`: for real. And `--rehearse`: what would have been said of what Kafka holds now.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 
 use super::load::World;
+use super::state::{self, Beginning};
 use super::{CommandError, GlobalArgs, LogFormatArg};
 use crate::api::Api;
 use crate::config::checked::{Config, LogFormat, StreamConfig};
@@ -15,10 +16,9 @@ use crate::edge::kafka::{ConsumerConfig, DeadLetterProducer, KafkaSettings, Star
 use crate::edge::observe;
 use crate::edge::senders::Senders;
 use crate::edge::{clock, kafka, secrets};
-use crate::engine::desk::Desk;
 use crate::engine::local::Happening;
 use crate::engine::transcript::Paint;
-use crate::runtime::{self, DeadLetterSink, Parts, Status};
+use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, Status};
 
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
@@ -31,6 +31,9 @@ pub struct RunArgs {
     /// Shards, in place of the configuration's; without either, one a core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub shards: Option<u16>,
+    /// Directory for what outlives the process, in place of the configuration's `state.dir`.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
     /// Read what Kafka holds now, from its beginning to its end, judge it in event time, print what would have been sent,
     /// and end. Sends nothing, commits nothing, joins no group that others are in.
     #[arg(long)]
@@ -48,7 +51,7 @@ pub(super) fn run(args: &RunArgs, global: &GlobalArgs) -> Result<ExitCode, Comma
         return runtime.block_on(rehearse(&world, settings, shards, global));
     }
     let listen = args.listen.clone().unwrap_or_else(|| config.server.listen.clone());
-    runtime.block_on(serve(&world, &config, settings, shards, &listen))
+    runtime.block_on(serve(&world, &config, settings, shards, &listen, args.state.as_deref()))
 }
 
 fn cores() -> usize {
@@ -118,6 +121,7 @@ async fn serve(
     settings: KafkaSettings,
     shards: usize,
     listen: &str,
+    state: Option<&Path>,
 ) -> Result<ExitCode, CommandError> {
     let status = Arc::new(Status::new(shards, clock::now()));
     let senders = senders(config)?;
@@ -127,23 +131,18 @@ async fn serve(
     let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
-    let parts = Parts {
-        plan: world.plan.clone(),
-        shards,
-        consumer,
-        dead_letters,
-        seed: seed(),
-        status,
-        restore: Vec::new(),
-        memory: None,
+    let Beginning { desk, restore, memory, .. } = match state {
+        Some(dir) => state::remember(dir, CHECKPOINT_EVERY, world)?,
+        None => state::forgetful(world),
     };
+    let plan = world.plan.clone();
+    let parts = Parts { plan, shards, consumer, dead_letters, seed: seed(), status, restore, memory };
     tracing::info!(
         rules = world.plan.rules.len(),
         streams = world.streams.len(),
         shards,
         "watching; the page is on http://{address}"
     );
-    let desk = Desk::new(world.desk(), seed());
     runtime::run(parts, desk, Arc::new(senders), stop_signal()).await?;
     for producer in producers {
         producer.flush(runtime::DRAIN_MAX);

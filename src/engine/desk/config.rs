@@ -145,6 +145,15 @@ impl DeskConfig {
         self
     }
 
+    /// A fingerprint of routes, receivers and what decides how they are spoken to: the same inputs under the same meaning
+    /// make the same deliveries.
+    pub fn meaning(&self) -> u64 {
+        let DeskConfig { routes, receivers, external_url, bounds, meta_labels, .. } = self;
+        let nodes: Vec<_> = routes.nodes().collect();
+        let text = format!("{nodes:?}\u{ff}{receivers:?}\u{ff}{external_url}\u{ff}{bounds:?}\u{ff}{meta_labels}");
+        xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+    }
+
     pub fn routes(&self) -> &RouteTree {
         &self.routes
     }
