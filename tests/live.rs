@@ -85,6 +85,7 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
          streams:\n  requests:\n    topics: {topic}\n    format: json\n    time: {{ field: ts, format: epoch_ms }}\n    \
          lateness: 200ms\n    idle_timeout: 1s\n    dead_letter: {dead}\n    fields: {{ service: string, status: int }}\n\
          rules: rules.yaml\n\
+         server: {{ listen: \"127.0.0.1:0\" }}\n\
          route: {{ receiver: hook, group_wait: 100ms, group_interval: 1s }}\n\
          receivers:\n  - name: hook\n    webhook_configs: [{{ url: \"{}\" }}]\n",
         cluster.bootstrap(),
@@ -95,7 +96,7 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
     fs::write(folder.path().join("rules.yaml"), RULES).expect("written");
     let log = fs::File::create(folder.path().join("log")).expect("made");
     let child = Command::new(env!("CARGO_BIN_EXE_foghorn"))
-        .args(["run", "--listen", "127.0.0.1:0", "--shards", "2"])
+        .args(["run", "--shards", "2"])
         .current_dir(&folder)
         .env_remove("FOGHORN_CONFIG")
         .stdout(Stdio::null())
@@ -107,6 +108,13 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
     let told = || -> Vec<String> {
         webhook.messages().iter().map(|message| message.body["status"].as_str().unwrap_or("?").to_owned()).collect()
     };
+
+    let port = wait_for("the page", || {
+        let log = log();
+        let port = log.split("the page is on http://127.0.0.1:").nth(1)?;
+        port.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u16>().ok()
+    });
+    std::net::TcpStream::connect(("127.0.0.1", port)).expect("port 0 is a free one, and the log tells which");
 
     let producer = cluster.producer();
     let poison: [&[u8]; 3] = [b"not json at all", b"{\"ts\": 1", b"\xff\xfe\x00"];
