@@ -306,6 +306,59 @@ fn a_topic_that_does_not_exist_is_a_problem_until_it_does(#[case] kind: Kind) {
     assert_eq!(member.handle.stats().problems, []);
 }
 
+/// The topic comes, with one partition, and one of two members gets it. The other hears nothing of it.
+#[test]
+fn a_topic_that_comes_is_no_problem_any_more_to_members_that_get_none_of_it() {
+    let Some(cluster) = Cluster::start(Kind::Apache) else { return };
+    let (topic, group) = (unique("missing"), unique("group"));
+    let mut members = [(); 2].map(|()| Member::join(cluster.settings(&group), &[&topic], 1));
+    for member in &members {
+        wait_until("the problem", || !member.handle.stats().problems.is_empty());
+    }
+    cluster.create_topic(&topic, 1);
+    wait_until("one to get it", || {
+        members.iter_mut().for_each(Member::take);
+        members.iter().any(|member| member.assigned().len() == 1)
+    });
+    for member in &members {
+        wait_until("no problems", || member.handle.stats().problems.is_empty());
+    }
+}
+
+/// A queue tells only when it ceases to be empty, and one that was left alone while its shard was held never was. It must
+/// be read as soon as the shard takes again, not when the reader happens to wake.
+#[rstest]
+#[case::embedded(Kind::Embedded)]
+#[case::apache(Kind::Apache)]
+fn what_waits_for_a_shard_that_was_held_comes_at_once(#[case] kind: Kind) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let topic = unique("flood");
+    cluster.create_topic(&topic, 1);
+    let producer = cluster.producer();
+    (0..100).for_each(|batch| fill(&producer, &topic, 0, batch * 100..(batch + 1) * 100));
+    let streams = vec![StreamTopics { stream: "s".into(), topics: vec![topic.clone()] }];
+    let mut config = ConsumerConfig::new(cluster.settings(&unique("group")), streams);
+    // The queue holds some hundred records, and a turn takes them all and hands them over at once: nothing is left open
+    // whose time would end the sleep.
+    for (name, value) in [("queued.min.messages", "500"), ("fetch.message.max.bytes", "2000")] {
+        config.settings.properties.insert(name.into(), value.into());
+    }
+    config.batch = BatchLimits { records: 100_000, wait: Duration::ZERO, ..BatchLimits::default() };
+    let mut member = Member::start(config, 1, 1);
+    member.take_until("the first records", |member| member.records() > 0);
+    let begun = std::time::Instant::now();
+    wait_until("all records", || {
+        // A shard with work to do: it takes one batch each time.
+        member.shards[0].take();
+        std::thread::sleep(Duration::from_millis(10));
+        member.records() == 10_000
+    });
+    let took = begun.elapsed();
+    wait_until("statistics of all", || member.handle.stats().records == 10_000);
+    let holds = member.handle.stats().holds as u32;
+    assert!(holds > 5 && took / holds < Duration::from_millis(70), "{holds} holds took {took:?}");
+}
+
 #[test]
 fn a_cluster_that_is_gone_is_a_problem_until_it_is_back_and_nothing_is_lost() {
     let Some(cluster) = Cluster::start(Kind::Embedded) else { return };

@@ -192,6 +192,36 @@ fn both_roads_tell_the_same_story(#[case] kind: Kind) {
     }
 }
 
+/// It would wait for the end of what never begins.
+#[rstest]
+#[case::a_name(Some(Kind::Embedded), "nowhere", "there is no topic `nowhere` of stream `auth`")]
+#[case::a_name_on_apache(Some(Kind::Apache), "nowhere", "there is no topic `nowhere` of stream `auth`")]
+#[case::a_pattern(Some(Kind::Apache), "^no-such-[0-9]$", "there is no topic `^no-such-[0-9]$` of stream `auth`")]
+#[case::no_broker(None, "auth", "Kafka at 127.0.0.1:9 did not say within 15 s which topics it has: a broker cannot be")]
+fn a_rehearsal_of_what_is_not_there_fails_soon(#[case] kind: Option<Kind>, #[case] topic: &str, #[case] expect: &str) {
+    let cluster = match kind.map(Cluster::start) {
+        Some(None) => return,
+        cluster => cluster.flatten(),
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let brokers = cluster.as_ref().map_or_else(|| "127.0.0.1:9".to_owned(), Cluster::bootstrap);
+    let text = format!("kafka: {{ brokers: [\"{brokers}\"], group: g }}\nrules: [ssh.yaml]\n");
+    fs::write(folder.path().join("foghorn.yaml"), text).expect("written");
+    let pack = fs::read_to_string(home().join("rules/ssh/ssh.yaml")).expect("read");
+    let pack = pack.replace("topics: auth\n", &format!("topics: {topic}\n"));
+    fs::write(folder.path().join("ssh.yaml"), pack).expect("written");
+    let output = assert_cmd::Command::cargo_bin("foghorn")
+        .expect("the program is built")
+        .current_dir(&folder)
+        .args(["run", "--rehearse"])
+        .timeout(PATIENCE)
+        .output()
+        .expect("it ends by itself");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(expect), "{said}");
+}
+
 #[test]
 fn what_cannot_be_done_is_said_with_a_reason_and_a_code() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -19,6 +20,9 @@ use crate::edge::{clock, kafka, secrets};
 use crate::engine::local::Happening;
 use crate::engine::transcript::Paint;
 use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, Status};
+
+/// How long a rehearsal waits for Kafka to say which topics it has.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
 
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
@@ -189,11 +193,14 @@ async fn rehearse(
 ) -> Result<ExitCode, CommandError> {
     settings.group = format!("{}-rehearsal-{:016x}", settings.group, seed());
     settings.start = Start::Earliest;
+    let topics = topics(&world.streams);
+    // A topic that is missing never ends, so it is looked for first.
+    kafka::check_topics(&settings, &topics, ANSWER_MAX)?;
     let status = Arc::new(Status::new(shards, clock::now()));
     let parts = Parts {
         plan: world.plan.clone(),
         shards,
-        consumer: ConsumerConfig::new(settings, topics(&world.streams)),
+        consumer: ConsumerConfig::new(settings, topics),
         dead_letters: Arc::new(|_| {}),
         seed: seed(),
         status,

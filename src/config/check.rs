@@ -70,7 +70,8 @@ impl<'a> Checker<'a> {
     fn server(&mut self, raw: Option<&RawServer>) -> Option<ServerConfig> {
         let listen = match raw.and_then(|raw| raw.listen.get()) {
             None => defaults::LISTEN.to_owned(),
-            Some(at) => match host_port(&at.value) {
+            // Port 0 is any that is free.
+            Some(at) => match address(&at.value) {
                 // `:9477`, as Go has it, means every interface.
                 Ok((host, port)) if host.is_empty() => format!("0.0.0.0:{port}"),
                 Ok(_) => at.value.clone(),
@@ -215,13 +216,21 @@ impl<'a> Checker<'a> {
 
 /// `host:port`, also `[::1]:9092`.
 pub(super) fn host_port(text: &str) -> Result<(String, u16), String> {
+    match address(text)? {
+        (_, 0) => Err("`0` is no port".to_owned()),
+        address => Ok(address),
+    }
+}
+
+/// As [`host_port`], with any port, zero included.
+fn address(text: &str) -> Result<(String, u16), String> {
     let Some((host, port)) = text.rsplit_once(':') else { return Err("it has no port".to_owned()) };
     if host.contains(char::is_whitespace) || (host.contains(':') && !(host.starts_with('[') && host.ends_with(']'))) {
         return Err(format!("`{host}` is no host"));
     }
     match port.parse::<u16>() {
-        Ok(port) if port > 0 => Ok((host.trim_matches(['[', ']']).to_owned(), port)),
-        _ => Err(format!("`{port}` is no port")),
+        Ok(port) => Ok((host.trim_matches(['[', ']']).to_owned(), port)),
+        Err(_) => Err(format!("`{port}` is no port")),
     }
 }
 

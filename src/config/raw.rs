@@ -139,7 +139,7 @@ yaml_choice! {
 yaml_map! {
     /// The page, the API and the metrics.
     pub struct RawServer {
-        /// Address and port; `0.0.0.0:9477` to be reachable from other machines.
+        /// Address and port; `0.0.0.0:9477` to be reachable from other machines. Port 0 is any free one, told in the log.
         #[schemars(extend("default" = defaults::LISTEN))]
         pub listen: At<String>,
         /// How people reach the page; notifications link there. `http://` and `listen` where not given.

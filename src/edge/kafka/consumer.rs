@@ -148,7 +148,7 @@ impl ConsumerHandle {
     /// The consumer as of a quarter of a second ago or less, its problems as of now.
     pub fn stats(&self) -> ConsumerStats {
         let mut stats = self.stats.lock().clone();
-        stats.problems = self.problems.list();
+        stats.problems = self.problems.list(Instant::now());
         stats
     }
 

@@ -35,6 +35,7 @@ mod context;
 pub mod embedded;
 mod events;
 mod gaps;
+mod lookup;
 mod native;
 mod outbox;
 mod partitions;
@@ -46,10 +47,12 @@ pub mod status;
 pub mod topics;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use consumer::{ConsumerConfig, ConsumerHandle, start};
 pub use embedded::EmbeddedCluster;
 pub use events::{BatchLimits, SourceEvent};
+pub use lookup::check_topics;
 pub use positions::ResumePositions;
 pub use producer::{
     Compression, DeadLetter, DeadLetterProducer, Outgoing, Producer, ProducerCounts, ProducerOptions, SendError,
@@ -83,6 +86,13 @@ pub enum KafkaError {
     Client(String),
     #[error("the subscription was refused: {0}")]
     Subscription(String),
+    #[error(
+        "there is no topic `{topic}` of stream `{stream}`; create it or correct the name in the stream's `topics`, and check \
+         that this user may Describe it"
+    )]
+    MissingTopic { stream: String, topic: String },
+    #[error("Kafka at {brokers} did not say within {} s which topics it has: {reason}", within.as_secs())]
+    NoAnswer { brokers: String, within: Duration, reason: String },
     #[error("the thread of the Kafka consumer could not be started")]
     Thread(#[source] std::io::Error),
     #[error("the consumer thread ended by a fault of Foghorn's own: {0}")]

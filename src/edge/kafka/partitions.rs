@@ -32,6 +32,8 @@ pub struct Partition {
     leaving: bool,
     pub committed: Option<i64>,
     pub records: u64,
+    /// Kafka refused a fetch, and nothing came since.
+    refused: bool,
 }
 
 impl Partition {
@@ -123,6 +125,7 @@ impl Intake {
                 leaving: false,
                 committed: None,
                 records: 0,
+                refused: false,
             });
         }
         self.partitions.sort_by(|a, b| a.source.cmp(&b.source));
@@ -254,8 +257,14 @@ impl Intake {
             }
             Some(code) => {
                 let text = message.payload().map(String::from_utf8_lossy).unwrap_or_default();
-                problems.report(code, &format!("{}: {code}: {text}", self.partitions[index].source));
+                let partition = &mut self.partitions[index];
+                partition.refused = true;
+                problems.report_of(code, &partition.source, &format!("{}: {code}: {text}", partition.source));
+                return;
             }
+        }
+        if std::mem::take(&mut self.partitions[index].refused) {
+            problems.clear_partition(&self.partitions[index].source);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -236,7 +236,7 @@ impl Producer {
     }
 
     pub fn problems(&self) -> Vec<Problem> {
-        self.reports.problems.list()
+        self.reports.problems.list(Instant::now())
     }
 }
 

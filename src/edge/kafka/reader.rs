@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::{Offset, error::RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::{Context, Rebalance, accept, give_up};
 use super::gaps::LogStarts;
@@ -33,6 +33,10 @@ const STATS_EVERY: Duration = Duration::from_millis(250);
 
 /// How soon a commit, or a start position, that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a topic that is missing is looked for, how long Kafka may take to answer.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// How long a commit may be under way before it counts as failed: librdkafka gives up on requests after a minute.
 const COMMIT_LOST_AFTER: Duration = Duration::from_secs(70);
@@ -115,6 +119,9 @@ pub struct Reader<'c> {
     problems: Arc<Problems>,
     stats: Arc<Mutex<ConsumerStats>>,
     published_at: Instant,
+    looked_at: Instant,
+    /// The topic that was looked for last.
+    looked_for: String,
     rates: Rates,
 }
 
@@ -150,6 +157,8 @@ impl<'c> Reader<'c> {
             problems: consumer.context().problems.clone(),
             stats,
             published_at: now,
+            looked_at: now,
+            looked_for: String::new(),
             rates: Rates { since: now, records: 0, bytes: 0, per_second: (0.0, 0.0) },
         }
     }
@@ -169,8 +178,9 @@ impl<'c> Reader<'c> {
             };
             self.hand_over();
             self.publish(now);
+            self.look_for_topics(now);
             if !served {
-                std::thread::park_timeout(self.nap());
+                self.rest();
             }
         }
         self.finish();
@@ -179,11 +189,17 @@ impl<'c> Reader<'c> {
     /// Lets librdkafka call back, and tells it that we are alive.
     fn poll(&self) {
         for _ in 0..EVENTS_A_TURN {
-            // Errors have been told to the context by now.
-            if let Some(Ok(message)) = self.consumer.poll(Duration::ZERO) {
-                let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-                // Going on would lose it (`K1`).
-                panic!("{topic}/{partition}@{offset} came past the queue of its shard");
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+                    // Going on would lose it (`K1`).
+                    panic!("{topic}/{partition}@{offset} came past the queue of its shard");
+                }
+                Some(Err(error @ ClientError::MessageConsumptionFatal(_))) => {
+                    self.problems.add(ProblemKind::Fatal, &error.to_string());
+                }
+                // Other errors have been told to the context by now.
+                Some(Err(_)) | None => {}
             }
             if self.control.len() == 0 {
                 break;
@@ -252,11 +268,36 @@ impl<'c> Reader<'c> {
         }
     }
 
-    fn nap(&self) -> Duration {
-        if !self.intake.is_handed_over() {
-            return NAP_HELD;
+    /// Sleeps until something comes, or there is something to do. A queue wakes us only when it ceases to be empty, so
+    /// one that was left alone while its shard was held is looked at first.
+    fn rest(&self) {
+        let waits = |(shard, queue): (usize, &Queue<'_>)| !self.intake.is_held(shard) && queue.len() > 0;
+        if self.phase == Phase::Reading && self.queues.iter().enumerate().any(waits) {
+            return;
         }
-        self.intake.due_in(Instant::now()).unwrap_or(NAP_MAX).min(NAP_MAX)
+        let nap = match self.intake.is_handed_over() {
+            false => NAP_HELD,
+            true => self.intake.due_in(Instant::now()).unwrap_or(NAP_MAX).min(NAP_MAX),
+        };
+        std::thread::park_timeout(nap);
+    }
+
+    /// Asks whether a topic is there that was not. librdkafka says when one is missing and never that it has come, and
+    /// its partitions may go to another member. One a time, as it waits for the answer.
+    fn look_for_topics(&mut self, now: Instant) {
+        if now.duration_since(self.looked_at) < LOOK_EVERY {
+            return;
+        }
+        self.looked_at = now;
+        self.problems.remind(now);
+        let Some(topic) = self.problems.next_topic(&self.looked_for) else { return };
+        let there = self.consumer.fetch_metadata(Some(&topic), LOOK_MAX).is_ok_and(|metadata| {
+            metadata.topics().iter().any(|found| found.name() == topic && found.error().is_none())
+        });
+        if there {
+            self.problems.clear_topic(&topic);
+        }
+        self.looked_for = topic;
     }
 
     /// Takes the group's wishes one after the other: librdkafka waits for the answer to each.
@@ -279,7 +320,7 @@ impl<'c> Reader<'c> {
                 self.rebalances += 1;
                 let sources = sources(&list);
                 tracing::info!(partitions = %names(&sources), "Kafka: assigned");
-                self.problems.clear(|kind| matches!(kind, ProblemKind::UnknownTopic | ProblemKind::Group));
+                self.problems.clear_by_assignment(&sources);
                 self.intake.assign(sources);
                 self.begin(list);
             }
@@ -345,7 +386,9 @@ impl<'c> Reader<'c> {
     fn let_go(&mut self, list: &TopicPartitionList) {
         self.hold_kept();
         give_up(self.consumer, list);
-        self.intake.remove(&sources(list));
+        let sources = sources(list);
+        sources.iter().for_each(|source| self.problems.clear_partition(source));
+        self.intake.remove(&sources);
     }
 
     fn commit(&mut self, now: Instant) {

@@ -71,6 +71,16 @@ impl Subscription {
         names.chain(patterns).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    /// The first stream with a name that is not among `topics`, or a pattern that matches none of them.
+    pub fn missing(&self, topics: &[&str]) -> Option<(usize, &str)> {
+        self.streams.iter().enumerate().find_map(|(stream, selectors)| {
+            let name = selectors.names.iter().map(String::as_str).find(|name| !topics.contains(name));
+            let idle = |pattern: &&Regex| !topics.iter().any(|topic| pattern.is_match(topic));
+            let missing = name.or_else(|| selectors.patterns.iter().find(idle).map(Regex::as_str));
+            missing.map(|topic| (stream, topic))
+        })
+    }
+
     /// The streams that read `topic`, in order.
     pub fn streams_of(&self, topic: &str) -> Vec<usize> {
         let wants =
@@ -201,6 +211,19 @@ mod tests {
         assert_eq!(subscription.streams_of("a"), [0, 1]);
         assert_eq!(subscription.streams_of("ab"), [1]);
         assert_eq!(subscription.streams_of("c"), [0usize; 0]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_missing_and_so_is_a_pattern_that_matches_nothing() {
+        let stream = |topics: &[&str]| StreamTopics {
+            stream: "s".into(),
+            topics: topics.iter().map(|t| t.to_string()).collect(),
+        };
+        let subscription = Subscription::new(&[stream(&["a", "^b"]), stream(&["c"])]).unwrap();
+        assert_eq!(subscription.missing(&["a", "bb", "c", "d"]), None);
+        assert_eq!(subscription.missing(&["bb", "c"]), Some((0, "a")));
+        assert_eq!(subscription.missing(&["a", "c"]), Some((0, "^b")));
+        assert_eq!(subscription.missing(&["a", "b"]), Some((1, "c")));
     }
 
     #[test]
