@@ -2,7 +2,9 @@
 //! what was answered; it decides nothing.
 
 pub mod clock;
+pub mod commit;
 pub mod files;
+pub mod history;
 pub mod http;
 pub mod kafka;
 pub mod observe;

@@ -1,8 +1,8 @@
 //! The two machines that `run`, `replay`, `test` and the simulator drive: pure, one `handle` each.
 //!
 //! A [`shard`] is the data plane: records in, signals out, in event time. The [`desk`] is the control plane: signals in,
-//! deliveries out, on wall time that is handed in. What the desk decides and why stands in the [`journal`]. A [`plan`]
-//! says what the shards keep; [`local`] is the whole machine in one thread.
+//! deliveries out, on wall time that is handed in. What the desk decides and why stands in the [`journal`]; what outlives
+//! the process of that is a [`record`]. A [`plan`] says what the shards keep; [`local`] is the whole machine in one thread.
 
 pub mod desk;
 pub mod exemplars;
@@ -13,5 +13,6 @@ pub mod local;
 pub mod merge;
 pub mod packet;
 pub mod plan;
+pub mod record;
 pub mod shard;
 pub mod transcript;
