@@ -85,6 +85,7 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
          streams:\n  requests:\n    topics: {topic}\n    format: json\n    time: {{ field: ts, format: epoch_ms }}\n    \
          lateness: 200ms\n    idle_timeout: 1s\n    dead_letter: {dead}\n    fields: {{ service: string, status: int }}\n\
          rules: rules.yaml\n\
+         state: {{ dir: state }}\n\
          route: {{ receiver: hook, group_wait: 100ms, group_interval: 1s }}\n\
          receivers:\n  - name: hook\n    webhook_configs: [{{ url: \"{}\" }}]\n",
         cluster.bootstrap(),
@@ -143,6 +144,20 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
     let status = running.terminate();
     assert_eq!(status.code(), Some(0), "{}", log());
     assert_eq!(told(), ["firing", "resolved"], "an orderly end says nothing new");
+
+    let history = Command::new(env!("CARGO_BIN_EXE_foghorn"))
+        .args(["history", "--ndjson"])
+        .current_dir(&folder)
+        .env_remove("FOGHORN_CONFIG")
+        .output()
+        .expect("the program is built");
+    let history = String::from_utf8(history.stdout).expect("UTF-8");
+    let records: Vec<serde_json::Value> =
+        history.lines().map(|line| serde_json::from_str(line).expect("a record a line")).collect();
+    let first = |what: &str| records.iter().position(|record| record["what"] == what || record["kind"] == what);
+    let story = ["started", "rules", "fired", "joined", "written", "delivered", "resolved", "stopped"].map(first);
+    assert!(story.is_sorted() && story[0] == Some(0), "{story:?} in {history}");
+    assert_eq!(story[7], Some(records.len() - 1), "the end is the last word: {history}");
 
     let mut letters = Vec::new();
     let mut config = cluster.settings(&unique("reader")).consumer().expect("valid settings");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::keep;
 use super::load::World;
 use super::{CommandError, GlobalArgs, LogFormatArg};
 use crate::api::Api;
@@ -17,6 +18,7 @@ use crate::edge::senders::Senders;
 use crate::edge::{clock, kafka, secrets};
 use crate::engine::desk::Desk;
 use crate::engine::local::Happening;
+use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
 use crate::runtime::{self, DeadLetterSink, Parts, Status};
 
@@ -119,7 +121,15 @@ async fn serve(
     shards: usize,
     listen: &str,
 ) -> Result<ExitCode, CommandError> {
-    let status = Arc::new(Status::new(shards, clock::now()));
+    let started = clock::now();
+    let history = match &config.state {
+        Some(state) => Some(keep::open(&state.dir, state.history, started)?),
+        None => {
+            tracing::warn!("no history is kept; name a directory for it: `state: {{ dir: /var/lib/foghorn }}`");
+            None
+        }
+    };
+    let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
     let senders = senders(config)?;
     let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
     let address = listener.local_addr()?;
@@ -135,7 +145,14 @@ async fn serve(
         "watching; the page is on http://{address}"
     );
     let desk = Desk::new(world.desk(), seed());
-    runtime::run(parts, desk, Arc::new(senders), stop_signal()).await?;
+    if let Some(history) = &history {
+        keep::started(history, Restored::Nothing, &world.rules);
+    }
+    let ended = runtime::run(parts, desk, Arc::new(senders), stop_signal()).await;
+    if let Some(history) = &history {
+        keep::stopped(history, &ended.as_ref().map_or_else(ToString::to_string, |_| "told to".to_owned()));
+    }
+    ended?;
     for producer in producers {
         producer.flush(runtime::DRAIN_MAX);
     }

@@ -392,15 +392,29 @@ impl Record {
         }
     }
 
+    /// What was seen of an alert that moved.
+    pub const fn facts(&self) -> Option<&Facts> {
+        let Record::Alert(AlertRecord { what, .. }) = self else { return None };
+        match what {
+            AlertEvent::Began { facts }
+            | AlertEvent::Dropped { facts }
+            | AlertEvent::Fired { facts }
+            | AlertEvent::FiredAgain { facts, .. }
+            | AlertEvent::Resolved { facts, .. } => Some(facts),
+            _ => None,
+        }
+    }
+
     /// The group it is about, or that its alert is in.
     pub const fn group(&self) -> Option<&Arc<str>> {
         match self {
-            Record::Alert(AlertRecord { what, .. }) => match what {
-                AlertEvent::Joined { group, .. }
-                | AlertEvent::Overflowed { group, .. }
-                | AlertEvent::EndForgotten { group } => Some(group),
-                _ => None,
-            },
+            Record::Alert(AlertRecord {
+                what:
+                    AlertEvent::Joined { group, .. }
+                    | AlertEvent::Overflowed { group, .. }
+                    | AlertEvent::EndForgotten { group },
+                ..
+            }) => Some(group),
             Record::Delivery(record) => match record {
                 DeliveryRecord::Written { group, .. }
                 | DeliveryRecord::Skipped { group, .. }

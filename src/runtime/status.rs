@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use crate::alert::life::{Alert, AlertId};
+use crate::edge::history::Recorder;
 use crate::edge::kafka::ConsumerStats;
 use crate::engine::desk::{Desk, DeskCounts, GroupView};
 use crate::engine::journal::JournalEntry;
@@ -37,6 +38,7 @@ pub struct Status {
     pub kafka: Mutex<Option<(ConsumerStats, WallTime)>>,
     live: broadcast::Sender<Live>,
     desk_runs: AtomicBool,
+    history: Option<Arc<Recorder>>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +87,24 @@ impl Status {
             kafka: Mutex::default(),
             live: broadcast::channel(LIVE_BACKLOG).0,
             desk_runs: AtomicBool::new(false),
+            history: None,
+        }
+    }
+
+    /// With a history that remembers what the desk decides.
+    pub fn with_history(mut self, history: Option<Arc<Recorder>>) -> Self {
+        self.history = history;
+        self
+    }
+
+    pub fn history(&self) -> Option<&Arc<Recorder>> {
+        self.history.as_ref()
+    }
+
+    /// Remembers what the desk decided, where there is a history. Never waits.
+    pub fn remember(&self, entry: &JournalEntry) {
+        if let Some(history) = &self.history {
+            history.entry(entry);
         }
     }
 

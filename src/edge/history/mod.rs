@@ -23,6 +23,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+pub use rusqlite::InterruptHandle;
 
 pub use reader::{Page, Reader, Stored};
 pub use store::{Retention, Store};

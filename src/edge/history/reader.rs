@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, InterruptHandle, Row, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 
 use super::HistoryError;
 use super::schema;
@@ -16,6 +16,15 @@ pub struct Stored {
     /// Goes up with every record, over all runs.
     pub id: i64,
     pub entry: Entry,
+}
+
+impl Stored {
+    /// As the API and the command line give it.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut value = serde_json::to_value(&self.entry).expect("records are JSON");
+        value["id"] = self.id.into();
+        value
+    }
 }
 
 /// An answer.
@@ -40,7 +49,7 @@ impl Reader {
     }
 
     /// Ends a question from another thread.
-    pub fn interrupter(&self) -> InterruptHandle {
+    pub fn interrupter(&self) -> super::InterruptHandle {
         self.connection.get_interrupt_handle()
     }
 

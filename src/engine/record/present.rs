@@ -6,7 +6,7 @@ use anstyle::AnsiColor;
 
 use super::{AlertEvent, AlertRecord, Before, DeliveryRecord, Facts, Record, Restored, RulesRecord, RunRecord};
 use crate::alert::life::AlertName;
-use crate::engine::transcript::clean;
+use crate::engine::transcript::{clean, number};
 use crate::model::signal::ResolvedBecause;
 
 impl Record {
@@ -60,7 +60,7 @@ impl Record {
             Record::Alert(record) => record.to_string(),
             Record::Delivery(record) => record.to_string(),
             Record::Rules(record) => record.to_string(),
-            Record::Operator(record) => format!("{} {}: {}", clean(&record.who), record.what, clean(&record.detail)),
+            Record::Operator(record) => format!("{}: {}", clean(&record.who), clean(&record.detail)),
             Record::Run(record) => record.to_string(),
         }
     }
@@ -105,7 +105,7 @@ impl fmt::Display for Facts {
         for comparison in &self.evidence.comparisons {
             write!(f, "{comma}{}", clean(&comparison.text))?;
             if let Some(left) = comparison.left {
-                write!(f, " ({left})")?;
+                write!(f, " ({})", number(left))?;
             }
             comma = ", ";
         }
@@ -118,7 +118,6 @@ impl fmt::Display for Facts {
 
 impl fmt::Display for DeliveryRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
         match self {
             DeliveryRecord::Written { group, sequence, why, targets, firing, ended, truncated } => {
                 let why = why.text();
@@ -166,6 +165,11 @@ impl fmt::Display for DeliveryRecord {
     }
 }
 
+/// `2 groups`
+fn plural(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Enough of a hash to tell it from its neighbours.
 fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
@@ -173,7 +177,8 @@ fn short(hash: &str) -> &str {
 
 impl fmt::Display for RulesRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rules of {} files, {}", self.rules, self.files.len(), short(&self.hash))?;
+        let (rules, files) = (plural(self.rules, "rule"), plural(self.files.len(), "file"));
+        write!(f, "{rules} in {files}, {}", short(&self.hash))?;
         if let Some(commit) = &self.commit {
             write!(f, ", commit {}", short(commit))?;
         }
@@ -195,7 +200,8 @@ impl fmt::Display for RunRecord {
                 match restored {
                     Restored::Nothing => f.write_str(", with nothing restored")?,
                     Restored::Checkpoint { taken_at, inputs } => {
-                        write!(f, ", from the checkpoint of {taken_at} and {inputs} inputs after it")?;
+                        let inputs = plural(*inputs as usize, "input");
+                        write!(f, ", from the checkpoint of {taken_at} and {inputs} after it")?;
                     }
                 }
                 match before {

@@ -118,11 +118,11 @@ fn every_record_is_one_line_for_people_and_reads_back_as_it_was() {
     }
     assert!(!lines.contains('\u{1b}'), "nothing from outside reaches the terminal");
     expect![[r#"
-        began         Slow{host="a\u{1b}[31m"}  p99 > 800 (1240.5)  (rules/a.yaml:3)
-        dropped       Slow{host="a\u{1b}[31m"}  p99 > 800 (1240.5)  (rules/a.yaml:3)
-        fired         Slow{host="a\u{1b}[31m"}  p99 > 800 (1240.5)  (rules/a.yaml:3)
-        fired_again   Slow{host="a\u{1b}[31m"} (its episode of -∞ never ended)  p99 > 800 (1240.5)  (rules/a.yaml:3)
-        resolved      Slow{host="a\u{1b}[31m"}, its group was forgotten after 1m  p99 > 800 (1240.5)  (rules/a.yaml:3)
+        began         Slow{host="a\u{1b}[31m"}  p99 > 800 (1240)  (rules/a.yaml:3)
+        dropped       Slow{host="a\u{1b}[31m"}  p99 > 800 (1240)  (rules/a.yaml:3)
+        fired         Slow{host="a\u{1b}[31m"}  p99 > 800 (1240)  (rules/a.yaml:3)
+        fired_again   Slow{host="a\u{1b}[31m"} (its episode of -∞ never ended)  p99 > 800 (1240)  (rules/a.yaml:3)
+        resolved      Slow{host="a\u{1b}[31m"}, its group was forgotten after 1m  p99 > 800 (1240)  (rules/a.yaml:3)
         joined        Slow{host="a\u{1b}[31m"} → ops, in {}:{host="a"}
         overflowed    Slow{host="a\u{1b}[31m"}: no room for {}:{host="a"}, in overflow
         untold        Slow{host="a\u{1b}[31m"}: its receiver has no integrations
