@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &["
         target TEXT,
         detail TEXT NOT NULL
     );
+    CREATE INDEX records_kind ON records (kind);
     CREATE INDEX records_at ON records (at);
     CREATE INDEX records_alert ON records (alert) WHERE alert IS NOT NULL;
     CREATE INDEX records_group ON records (group_key) WHERE group_key IS NOT NULL;
