@@ -300,7 +300,8 @@ impl Desk {
                     Transition::Resolved(because) => Some(because),
                     _ => (change == Change::Resolved).then_some(ResolvedBecause::Normal),
                 };
-                self.enter(Decision::Alert { alert: name(), change, at: signal.at, because }, out);
+                let seen = Some(self.alerts.seen(id, signal));
+                self.enter(Decision::Alert { alert: name(), change, at: signal.at, because, seen }, out);
                 match change {
                     Change::Fired | Change::FiredAgain { .. } => self.join_groups(id, touched, out),
                     Change::Resolved => self.resolve(id, touched, out),

@@ -220,6 +220,7 @@ impl WallDesk {
             match output {
                 DeskOutput::Journal(entry) => {
                     tracing::debug!(target: "foghorn::journal", "{}", entry.decision);
+                    self.status.remember(entry);
                     if let Decision::Alert { .. } = &entry.decision {
                         self.status.tell(Live::Journal(Arc::new(entry.clone())));
                     }
