@@ -3,6 +3,7 @@
 //! ```text
 //! state/
 //!   lock                        held while a Foghorn runs
+//!   instance                    its name in the consumer group
 //!   checkpoint-0000000041.fog   the last few, each whole by itself
 //!   checkpoint-0000000042.fog
 //!   desk-0000000041.log         what the desk was told after checkpoint 41
@@ -96,6 +97,22 @@ impl StateDir {
             fs::remove_file(path).map_err(unusable)?; // what a crash left half written
         }
         Ok(state)
+    }
+
+    /// A name for whoever has this directory, the same over restarts: `foghorn-` and sixteen hex digits.
+    ///
+    /// # Errors
+    /// The disk does not give or take it.
+    pub fn instance(&self) -> io::Result<String> {
+        let path = self.dir.join("instance");
+        match fs::read_to_string(&path) {
+            Ok(name) if name.starts_with("foghorn-") && !name.contains(char::is_whitespace) => return Ok(name),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let name = format!("foghorn-{:016x}", rand::random::<u64>());
+        fs::write(&path, &name)?;
+        Ok(name)
     }
 
     pub fn path(&self) -> &Path {
