@@ -60,7 +60,7 @@ pub(super) fn remember(
     let dir = Arc::new(StateDir::open(dir)?);
     let mut loaded = dir.load()?;
     for (path, why) in &loaded.broken {
-        tracing::error!(path = %path.display(), "a file of the state is broken and set aside: {why}");
+        tracing::error!(file = path, "a file of the state is broken and set aside: {why}");
     }
     let config = world.desk();
     let meaning = config.meaning();
