@@ -22,7 +22,7 @@ fn checkpoint() -> Checkpoint {
             ends: vec![2, 5],
             keys: Bytes(b"aabbb".to_vec()),
             last_seen: vec![3, -4],
-            expected: vec![4],
+            assumed: vec![4],
         },
         log: (0..3).map(|n| PaneBlock { last_pane: n, unpacked: 5, bytes: vec![n as u8; 40].into() }).collect(),
         stored: vec![Bytes(vec![0xff; 20])],

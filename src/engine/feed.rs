@@ -69,11 +69,13 @@ struct Group {
     last_seen: i64,
     /// Named in `expect`: never forgotten.
     expected: bool,
+    /// Known only for an alert that was brought along from another feed: `last_seen` is when that was.
+    assumed: bool,
     /// Taken in the pane that is being merged.
     new: bool,
 }
 
-const NO_GROUP: Group = Group { last_seen: i64::MIN, expected: false, new: false };
+const NO_GROUP: Group = Group { last_seen: i64::MIN, expected: false, assumed: false, new: false };
 
 /// One rule's memory.
 #[derive(Default)]
@@ -135,14 +137,14 @@ impl Book {
     pub fn start(&mut self, plan: &FeedPlan, before: i64, owned: impl Fn(&[u8]) -> bool) {
         self.closed = before;
         self.windows.advance_to(before);
-        for (at, rule) in plan.rules.iter().enumerate() {
-            for key in &rule.expected {
-                if owned(key) {
-                    let gid = self.index.find(key).unwrap_or_else(|| self.add(plan, key, before));
-                    self.groups[gid as usize].expected = true;
-                    self.expect(plan, at, gid, before);
-                }
-            }
+        self.expect_named(plan, before, owned);
+    }
+
+    /// Groups named in `expect` are never forgotten; those that are not known count as seen in pane `before`.
+    fn expect_named(&mut self, plan: &FeedPlan, before: i64, owned: impl Fn(&[u8]) -> bool) {
+        for key in plan.rules.iter().flat_map(|rule| &rule.expected).filter(|key| owned(key)) {
+            let gid = self.index.find(key).unwrap_or_else(|| self.add(plan, key, before));
+            self.groups[gid as usize].expected = true;
         }
         self.settle();
     }
@@ -163,7 +165,7 @@ impl Book {
         if gid as usize >= self.groups.len() {
             self.groups.resize(gid as usize + 1, NO_GROUP);
         }
-        self.groups[gid as usize] = Group { last_seen: pane, expected: false, new: true };
+        self.groups[gid as usize] = Group { last_seen: pane, new: true, ..NO_GROUP };
         self.expiries.insert((pane.saturating_add(panes_of(plan, plan.expire)), gid));
         for rule in 0..plan.rules.len() {
             self.expect(plan, rule, gid, pane);
@@ -214,6 +216,7 @@ impl Book {
         }
         let group = &mut self.groups[gid as usize];
         group.last_seen = group.last_seen.max(pane);
+        group.assumed = false;
         if group.new {
             self.limit.bring(gid, partial.count(plan.rows));
         }
@@ -336,6 +339,8 @@ impl Book {
         let verdict = match &rule.condition {
             _ if unsure => Verdict::Unknown(UnknownReason::Partial),
             _ if missing => Verdict::Breach,
+            // That it is silent no longer is not known either.
+            _ if group.assumed && rule.absent.is_some() => Verdict::Unknown(UnknownReason::Partial),
             Some(condition) => condition.judge(&mut view),
             None => Verdict::Normal,
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::desk::{Desk, DeskConfig, DeskCut, DeskInput, DeskOutput};
 use crate::engine::feed::cut::RestoreError;
-use crate::engine::merge::{LimitJoin, SignalMerger};
+use crate::engine::merge::{LimitJoin, SignalMerger, relieved};
 use crate::engine::plan::Plan;
 use crate::engine::shard::{DeadLetter, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
 use crate::engine::state::ShardCut;
@@ -23,6 +23,7 @@ use crate::model::time::{EventTime, Millis, WallTime};
 pub const AFTERMATH: Millis = Millis::from_secs(5 * 60);
 
 pub struct Local {
+    plan: Arc<Plan>,
     shards: Vec<Shard>,
     inputs: Vec<(usize, ShardInput)>,
     merger: SignalMerger,
@@ -47,6 +48,7 @@ impl Local {
     pub fn new(plan: &Arc<Plan>, shards: usize, desk: DeskConfig, seed: u64) -> Result<Local, ShardError> {
         let made = (0..shards).map(|index| Shard::new(index, shards, plan.clone(), seed)).collect::<Result<_, _>>()?;
         Ok(Local {
+            plan: plan.clone(),
             shards: made,
             inputs: Vec::new(),
             merger: SignalMerger::new(shards),
@@ -113,13 +115,16 @@ impl Local {
     pub fn restore(&mut self, cut: LocalCut) -> Result<(), RestoreError> {
         self.timeline.now = cut.now;
         self.timeline.desk.restore(cut.desk, &mut Vec::new());
-        self.timeline.limits = cut.limits;
+        self.timeline.limits = cut.limits.resume(&self.plan);
         cut.held.into_iter().for_each(|signal| self.merger.push(signal));
-        let mut out = Vec::new();
-        for shard in 0..self.shards.len() {
-            self.shards[shard].restore(&cut.shards, &mut out)?;
-            self.take(shard, &mut out);
+        let mut said: Vec<Vec<ShardOutput>> = self.shards.iter().map(|_| Vec::new()).collect();
+        for (shard, out) in self.shards.iter_mut().zip(&mut said) {
+            shard.restore(&cut.shards, out)?;
         }
+        let degraded = self.timeline.desk.degraded();
+        let relieved = relieved(degraded, &self.plan, &cut.shards, said.iter().flatten());
+        relieved.into_iter().for_each(|input| self.timeline.tell(input));
+        said.iter_mut().enumerate().for_each(|(shard, out)| self.take(shard, out));
         self.settle();
         Ok(())
     }

@@ -12,6 +12,9 @@ use std::sync::Arc;
 
 use crate::engine::desk::DeskInput;
 use crate::engine::limit::{LimitChange, LimitNews};
+use crate::engine::plan::Plan;
+use crate::engine::shard::ShardOutput;
+use crate::engine::state::ShardCut;
 use crate::model::signal::{RuleMeta, Signal};
 use crate::model::time::EventTime;
 
@@ -67,6 +70,14 @@ pub struct LimitJoin {
 }
 
 impl LimitJoin {
+    /// Goes on under another plan or with other shards: what is not told yet is still to be told, and shards say
+    /// themselves which limits are reached.
+    pub fn resume(mut self, plan: &Plan) -> LimitJoin {
+        self.reached.clear();
+        self.held.retain(|(_, rule), _| is_in(plan, rule));
+        self
+    }
+
     pub fn push(&mut self, shard: usize, news: LimitNews) {
         self.held.entry((news.at, news.rule.clone())).or_default().push((shard, news));
     }
@@ -105,12 +116,39 @@ impl LimitJoin {
         }
         let groups_max = news.first().map_or(0, |(_, news)| news.groups_max);
         match (was_reached, is_reached) {
-            (false, true) if known => None,
+            (false, true) if known && refused_in_all == 0 => None,
             (false, true) => Some(DeskInput::RuleDegraded { rule, groups_max, refused: refused_in_all }),
             (true, false) => Some(DeskInput::RuleRestored { rule }),
             _ => None,
         }
     }
+}
+
+/// What the desk is to hear of the rules it calls `degraded` when shards go on from `cuts` under `plan`: a rule that is no
+/// more, or has a limit now that is not reached, says nothing of it itself. `said` is what the shards said as they went on.
+pub fn relieved<'a>(
+    degraded: Vec<RuleMeta>,
+    plan: &Plan,
+    cuts: &[ShardCut],
+    said: impl Iterator<Item = &'a ShardOutput>,
+) -> Vec<DeskInput> {
+    let still: Vec<&RuleMeta> = said.filter_map(still_reached).collect();
+    let full = cuts.iter().flat_map(|cut| &cut.feeds).filter(|feed| !feed.full.is_empty());
+    let was_full: Vec<&RuleMeta> = full.flat_map(|feed| feed.rules.iter().map(|rule| &*rule.meta)).collect();
+    let listed = |list: &[&RuleMeta], rule: &RuleMeta| list.iter().any(|other| other.names() == rule.names());
+    let over = |rule: &RuleMeta| !is_in(plan, rule) || (listed(&was_full, rule) && !listed(&still, rule));
+    degraded.into_iter().filter(over).map(|rule| DeskInput::RuleRestored { rule: Arc::new(rule) }).collect()
+}
+
+fn still_reached(output: &ShardOutput) -> Option<&RuleMeta> {
+    match output {
+        ShardOutput::Limit(LimitNews { rule, change, .. }) if *change != LimitChange::Room => Some(rule),
+        _ => None,
+    }
+}
+
+fn is_in(plan: &Plan, rule: &RuleMeta) -> bool {
+    plan.rules.iter().any(|known| known.meta.names() == rule.names())
 }
 
 #[cfg(test)]

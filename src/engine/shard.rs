@@ -8,16 +8,16 @@
 //! - `S1` a shard says how far it is (`Peer::watermark`) only after everything before it has been sent
 //! - `S2` a tick of a stream is judged when every shard has said it is past the tick
 //! - `S3` the stream's watermark never goes back
+//! - `S4` a record at or below the position already taken from its partition is a repeat and is dropped
+//! - `S5` between its own marker and the last of its peers' a shard's positions, progress and panes stand still
+//! - `S6` a partition that is taken away and comes back within [`AWAY_MAX`] goes on where it stood, and nothing is said
+//!   differently; while one is missing for longer, its stream's rules know nothing (`Partial`)
+//!
 //! A cut, for a checkpoint, is taken between two inputs, and of all shards at one moment (`C1` in
 //! [`crate::engine::state`]): a shard that is asked sends what its open panes hold to their owners, then a marker to
 //! every peer, and takes no records until it has everybody's marker; what comes behind a marker waits. So panes on
 //! their way are in nobody's cut and lost to nobody. Recording the channels instead would let records flow on, at the
 //! price of a second form of state; the barrier costs as long as one batch takes.
-//!
-//! - `S6` a partition that is taken away and comes back within [`AWAY_MAX`] goes on where it stood, and nothing is said
-//!   differently; while one is missing for longer, its stream's rules know nothing (`Partial`)
-//! - `S5` between its own marker and the last of its peers' a shard's positions, progress and panes stand still
-//! - `S4` a record at or below the position already taken from its partition is a repeat and is dropped
 
 mod cut;
 mod words;
@@ -283,7 +283,7 @@ impl Shard {
             return;
         }
         if self.shards > 1 {
-            self.send_panes(stream, |low, pane| closed_by(low, pane), out);
+            self.send_panes(stream, closed_by, out);
         }
         self.join(stream, out);
     }

@@ -114,8 +114,9 @@ pub struct GroupsCut {
     pub ends: Vec<u32>,
     pub keys: Bytes,
     pub last_seen: Vec<i64>,
-    /// Named in `expect`, ascending gids.
-    pub expected: Vec<u32>,
+    /// Known only for an alert that was brought along, and not seen in this feed yet; ascending gids.
+    #[serde(default)]
+    pub assumed: Vec<u32>,
 }
 
 impl GroupsCut {
@@ -147,6 +148,13 @@ pub struct RuleMeaning {
     pub identity: u64,
     /// What its verdicts depend on: events, windows, condition, step.
     pub verdict: u64,
+}
+
+impl RuleMeaning {
+    /// Whether the alerts of `old` are this rule's.
+    pub fn continues(self, old: RuleMeaning) -> bool {
+        (self.id, self.identity) == (old.id, old.identity)
+    }
 }
 
 /// One rule's memory in one shard.

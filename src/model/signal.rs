@@ -65,6 +65,13 @@ pub struct RuleMeta {
     pub line: u32,
 }
 
+impl RuleMeta {
+    /// What it is called: file, group and name. Its line is no part of it.
+    pub fn names(&self) -> (&str, &str, &str) {
+        (&self.file, &self.group, &self.name)
+    }
+}
+
 impl fmt::Display for RuleMeta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}:{})", self.name, self.file, self.line)

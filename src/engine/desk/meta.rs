@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::DeskConfig;
 use super::table::AlertTable;
+use crate::alert::life::Alert;
 use crate::model::signal::ResolvedBecause;
 use crate::model::{
     Comparison, EventTime, Evidence, Labels, Loss, Millis, RuleMeta, Signal, SourceId, Transition, WallTime,
@@ -94,6 +95,14 @@ pub(super) fn rule_degraded(
 
 pub(super) fn rule_restored(config: &DeskConfig, now: WallTime, rule: &RuleMeta) -> Signal {
     signal(config, now, RULE_DEGRADED, "warning", rule_labels(rule), false)
+}
+
+/// The rule that an alert of [`rule_degraded`] is about.
+pub(super) fn degraded_rule(alert: &Alert) -> Option<RuleMeta> {
+    let label = |name| alert.labels.get(name).map(Arc::from);
+    let about = is_meta(&alert.rule) && &*alert.rule.name == RULE_DEGRADED && alert.is_firing();
+    about.then_some(())?;
+    Some(RuleMeta { name: label("rule")?, group: label("rule_group")?, file: label("rule_file")?, line: 0 })
 }
 
 /// Fires when a firing alert found no room, and ends when a tenth of the room is free again.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Desk;
+use super::{Desk, meta};
 use crate::alert::group::{Flush, LegState};
 use crate::alert::life::{Alert, AlertId, AlertName};
 use crate::engine::journal::Journal;
@@ -60,6 +60,11 @@ impl Desk {
 
     pub fn alert(&self, rule: &RuleMeta, labels: &Labels) -> Option<&Alert> {
         self.alerts.get(AlertId::of(rule, labels))
+    }
+
+    /// Rules that are called degraded.
+    pub fn degraded(&self) -> Vec<RuleMeta> {
+        self.alerts.iter().filter_map(meta::degraded_rule).collect()
     }
 
     /// All groups by key.

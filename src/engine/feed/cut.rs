@@ -70,8 +70,8 @@ impl Book {
             cut.keys.0.extend_from_slice(self.index.key(gid));
             cut.ends.push(cut.keys.0.len() as u32);
             cut.last_seen.push(group.last_seen);
-            if group.expected {
-                cut.expected.push(gid);
+            if group.assumed {
+                cut.assumed.push(gid);
             }
         }
         cut
@@ -90,7 +90,7 @@ impl Book {
     }
 
     /// Takes in the groups of a cut that this shard owns, with their windows and the holds of rules that are still what
-    /// they were. Says what became of the alerts of rules that are not.
+    /// they were. Says what became of the alerts of rules that are not. [`Book::begin`] is to follow the last cut.
     ///
     /// # Errors
     /// The panes in the cut cannot be read. The book is of no use then.
@@ -102,19 +102,13 @@ impl Book {
     ) -> Result<(), RestoreError> {
         let Restoring { plan, cut, closed, fresh_since } = *restoring;
         let pairs = accumulators(plan, cut);
-        self.whole = whole_since(plan, cut, &pairs, closed, fresh_since);
+        self.cover(plan, cut, Some(closed), fresh_since);
         let gids = self.restore_groups(plan, cut, owned);
         self.restore_windows(restoring, &pairs, &gids)?;
         self.closed = closed;
         self.windows.advance_to(closed);
         self.windows.take_touched(&mut Vec::new());
         self.last_merged = self.last_merged.max(cut.last_merged);
-        for old in &cut.rules {
-            let now = plan.rules.iter().position(|new| new.meaning == old.meaning);
-            if let Some(at) = now {
-                self.rules[at].touched.extend(old.touched.iter().filter_map(|gid| new_gid(&gids, *gid)));
-            }
-        }
         for at in 0..plan.rules.len() {
             self.restore_rule(plan, at, cut, &gids, signals);
         }
@@ -136,7 +130,7 @@ impl Book {
             if owned(key) {
                 let gid = self.known_or_new(plan, key, last_seen);
                 gids[old as usize] = gid;
-                self.groups[gid as usize].expected = cut.groups.expected.binary_search(&old).is_ok();
+                self.groups[gid as usize].assumed = cut.groups.assumed.binary_search(&old).is_ok();
             }
         }
         self.settle();
@@ -188,27 +182,56 @@ impl Book {
     /// Goes on with a rule's holds, as far as it is still the same rule.
     fn restore_rule(&mut self, plan: &FeedPlan, at: usize, cut: &FeedCut, gids: &[u32], signals: &mut Vec<Signal>) {
         let meaning = plan.rules[at].meaning;
-        let Some(old) = cut.rules.iter().find(|old| old.meaning.id == meaning.id) else { return };
-        if old.meaning.identity != meaning.identity {
-            return; // its alerts are others; whoever restores ends these
-        }
+        let old = cut.rules.iter().find(|old| meaning.continues(old.meaning));
+        let Some(old) = old else { return self.touch_all(at) };
         for active in &old.active {
-            match (new_gid(gids, active.gid), carried(old.meaning, meaning, active.hold)) {
-                (Some(gid), Some(hold)) => self.carry(at, gid, active, hold),
-                (Some(_), None) => signals.push(ended(&old.meta, active, ResolvedBecause::RuleRemoved)),
-                (None, _) => {}
+            if let Some(gid) = new_gid(gids, active.gid) {
+                self.carry(at, gid, (cut, old, active), meaning, signals);
             }
         }
-        if old.meaning.verdict != meaning.verdict {
-            self.touch_all(at);
+        match old.meaning == meaning {
+            true => self.rules[at].touched.extend(old.touched.iter().filter_map(|gid| new_gid(gids, *gid))),
+            false => self.touch_all(at),
         }
     }
 
-    /// A rule that looks elsewhere than it did: its firing alerts stay until the new windows know better.
-    pub fn adopt(&mut self, plan: &FeedPlan, at: usize, key: &[u8], active: &ActiveCut, hold: Hold) {
-        let gid = self.known_or_new(plan, key, self.closed().unwrap_or(0));
+    /// A rule that stood in another feed, because it looked elsewhere or had other limits: its alerts are still its own.
+    /// What that feed knew of their groups is not known here.
+    pub fn adopt(
+        &mut self,
+        plan: &FeedPlan,
+        at: usize,
+        (feed, old): (&FeedCut, &RuleCut),
+        owned: impl Fn(&[u8]) -> bool,
+        signals: &mut Vec<Signal>,
+    ) {
+        for (gid, key, _) in feed.groups.iter().filter(|(_, key, _)| owned(key)) {
+            let Ok(active) = old.active.binary_search_by_key(&gid, |active| active.gid) else { continue };
+            let known = self.index.find(key);
+            let gid = known.unwrap_or_else(|| self.add(plan, key, self.closed().unwrap_or(0)));
+            self.groups[gid as usize].assumed |= known.is_none();
+            self.carry(at, gid, (feed, old, &old.active[active]), plan.rules[at].meaning, signals);
+        }
         self.settle();
-        self.carry(at, gid, active, hold);
+        self.touch_all(at);
+    }
+
+    /// Nothing of what was seen before is believed to be all there was.
+    pub fn distrust(&mut self, fresh_since: EventTime) {
+        self.whole.iter_mut().for_each(|whole| *whole = fresh_since.max(*whole));
+    }
+
+    /// Everything is taken in: what new rules expect counts as seen now.
+    pub fn begin(&mut self, plan: &FeedPlan, owned: impl Fn(&[u8]) -> bool) {
+        if let Some(closed) = self.closed() {
+            self.expect_named(plan, closed, owned);
+        }
+    }
+
+    /// From when on each accumulator has seen everything, going on from `cut`.
+    pub fn cover(&mut self, plan: &FeedPlan, cut: &FeedCut, closed: Option<i64>, fresh_since: EventTime) {
+        let known = whole_since(plan, cut, closed, fresh_since);
+        self.whole.iter_mut().zip(known).for_each(|(whole, known)| *whole = known.max(*whole));
     }
 
     /// Whoever was watched is, whatever the limit is now.
@@ -216,8 +239,20 @@ impl Book {
         self.index.find(key).unwrap_or_else(|| self.add(plan, key, last_seen))
     }
 
-    fn carry(&mut self, at: usize, gid: u32, active: &ActiveCut, hold: Hold) {
+    /// Goes on with one alert, or says that nothing is left of it.
+    fn carry(
+        &mut self,
+        at: usize,
+        gid: u32,
+        (feed, old, active): (&FeedCut, &RuleCut, &ActiveCut),
+        meaning: RuleMeaning,
+        signals: &mut Vec<Signal>,
+    ) {
+        let Some(hold) = carried(old.meaning, meaning, active.hold) else {
+            return signals.push(ended(feed, &old.meta, active, ResolvedBecause::RuleRemoved));
+        };
         let ActiveCut { labels, last_signal, absent, annotations, .. } = active.clone();
+        let absent = absent && old.meaning.verdict == meaning.verdict; // it may end for another reason now
         self.rules[at].active.insert(gid, Active { hold, labels, last_signal, absent, annotations });
     }
 
@@ -254,16 +289,18 @@ pub fn carried(old: RuleMeaning, new: RuleMeaning, hold: Hold) -> Option<Hold> {
     }
 }
 
-/// The end of an alert whose rule cannot speak of it any more.
-pub fn ended(rule: &Arc<RuleMeta>, active: &ActiveCut, because: ResolvedBecause) -> Signal {
+/// The end of an alert whose rule cannot speak of it any more, at the last tick it could have.
+pub fn ended(feed: &FeedCut, rule: &Arc<RuleMeta>, active: &ActiveCut, because: ResolvedBecause) -> Signal {
     let ActiveCut { hold, labels, last_signal, annotations, .. } = active;
+    let judged = feed.closed.map(|closed| EventTime((closed + 1).saturating_mul(feed.meaning.pane)));
+    let at = judged.map_or(*last_signal, |judged| judged.max(*last_signal));
     let transition = hold.end(because).1.unwrap_or(Transition::Dropped);
     Signal {
         rule: rule.clone(),
         labels: Labels::clone(labels),
         transition,
-        at: *last_signal,
-        active_since: hold.active_since().unwrap_or(*last_signal),
+        at,
+        active_since: hold.active_since().unwrap_or(at),
         fired_at: hold.fired_at(),
         annotations: annotations.clone(),
         value: None,
@@ -284,20 +321,15 @@ fn accumulators(plan: &FeedPlan, cut: &FeedCut) -> Vec<Option<usize>> {
 }
 
 /// From when on each accumulator has seen everything: a window that grew longer reaches back to panes that are gone.
-fn whole_since(
-    plan: &FeedPlan,
-    cut: &FeedCut,
-    pairs: &[Option<usize>],
-    closed: i64,
-    fresh_since: EventTime,
-) -> Vec<EventTime> {
-    let kept = EventTime((closed - i64::from(cut.reach) + 1).saturating_mul(plan.pane.0));
-    let of = |(acc, pair): (usize, &Option<usize>)| match pair {
+fn whole_since(plan: &FeedPlan, cut: &FeedCut, closed: Option<i64>, fresh_since: EventTime) -> Vec<EventTime> {
+    let kept = closed
+        .map_or(EventTime::MIN, |closed| EventTime((closed - i64::from(cut.reach) + 1).saturating_mul(plan.pane.0)));
+    let of = |(acc, pair): (usize, Option<usize>)| match pair {
         None => fresh_since,
-        Some(old) if plan.windows.retention(acc) > cut.reach => cut.accs[*old].whole_since.max(kept),
-        Some(old) => cut.accs[*old].whole_since,
+        Some(old) if plan.windows.retention(acc) > cut.reach => cut.accs[old].whole_since.max(kept),
+        Some(old) => cut.accs[old].whole_since,
     };
-    pairs.iter().enumerate().map(of).collect()
+    accumulators(plan, cut).into_iter().enumerate().map(of).collect()
 }
 
 fn rule_cut(plan: &RulePlan, book: &super::RuleBook) -> RuleCut {

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::{AWAY_MAX, FeedState, Peer, PeerExemplars, PeerPanes, Shard, ShardOutput, StreamState};
 use crate::engine::feed::cut::{self as feed_cut, RestoreError, Restoring};
-use crate::engine::limit::{self, LimitChange};
+use crate::engine::limit::{self, LimitChange, LimitNews};
 use crate::engine::packet::{self, last_closed};
 use crate::engine::plan::FeedPlan;
 use crate::engine::state::{Bytes, ExemplarsCut, FeedCut, RuleCut, ShardCut, SourceCut, StreamCut};
 use crate::model::position::{Loss, Position, SourceId};
-use crate::model::signal::{ResolvedBecause, Signal};
+use crate::model::signal::{ResolvedBecause, RuleMeta, Signal};
 use crate::model::time::{EventTime, Millis, WallTime};
 use crate::stream::watermark::{Low, Mark};
 
@@ -146,10 +146,8 @@ impl Shard {
         let owned = |key: &[u8]| limit::owner(at, plan.group_limit, key, shards) == index;
         let mut reached = false;
         let fresh_since = stream.fresh_since();
-        let parts: Vec<&FeedCut> = match same_feed(plan, cuts) {
-            Some(old) => cuts.iter().filter_map(|cut| cut.feeds.get(old)).collect(),
-            None => Vec::new(),
-        };
+        let old = same_feed(plan, cuts);
+        let parts: Vec<&FeedCut> = cuts.iter().filter_map(|cut| cut.feeds.get(old?)).collect();
         let closed = parts.iter().filter_map(|part| part.closed).min();
         match closed {
             Some(closed) => {
@@ -157,6 +155,8 @@ impl Shard {
                     feed.book.restore(&Restoring { plan, cut, closed, fresh_since }, owned, signals)?;
                 }
             }
+            // It begins with its first pane, as it would have.
+            None if old.is_some() => parts.iter().for_each(|cut| feed.book.cover(plan, cut, None, fresh_since)),
             None if stream.joined > EventTime::MIN => {
                 feed.book.start_fresh(plan, last_closed(stream.joined, plan.pane.0), fresh_since, owned);
             }
@@ -170,37 +170,46 @@ impl Shard {
             let owns = |slice| limit::owns_slice(at, plan.group_limit, slice, index, shards);
             reached |= feed.book.restore_limit(plan, cut, owns);
         }
-        feed.adopt_moved(plan, cuts, owned);
+        let moved = feed.adopt_moved(plan, cuts, old, owned, signals);
+        if moved && parts.iter().any(|part| !part.full.is_empty()) {
+            feed.book.distrust(fresh_since); // it had refused groups that came along now
+        }
+        feed.book.begin(plan, owned);
         let pane = closed.filter(|_| reached);
         let limits = pane.into_iter().flat_map(|pane| plan.limit_news(pane, LimitChange::StillReached));
-        Ok(limits.map(ShardOutput::Limit).collect())
+        let known =
+            |rule: &RuleMeta| parts.iter().flat_map(|part| &part.rules).any(|old| old.meta.names() == rule.names());
+        let of_new = |news: LimitNews| match known(&news.rule) {
+            true => news,
+            false => LimitNews { change: LimitChange::Reached { refused: 0 }, ..news },
+        };
+        Ok(limits.map(of_new).map(ShardOutput::Limit).collect())
     }
 
     /// Alerts of rules that are gone, or are called otherwise now: each shard speaks for some of the old ones.
     fn end_removed(&self, cuts: &[ShardCut], signals: &mut Vec<Signal>) {
-        let stays = |old: &RuleCut| {
-            let same = |new: &crate::engine::plan::RulePlan| {
-                new.meaning.id == old.meaning.id && new.meaning.identity == old.meaning.identity
-            };
-            self.plan.feeds.iter().flat_map(|feed| &feed.rules).any(same)
-        };
-        for cut in cuts.iter().filter(|cut| cut.shard % self.shards == self.index) {
-            for rule in cut.feeds.iter().flat_map(|feed| &feed.rules).filter(|rule| !stays(rule)) {
-                let end = |active| feed_cut::ended(&rule.meta, active, ResolvedBecause::RuleRemoved);
+        let rules = || self.plan.feeds.iter().flat_map(|feed| &feed.rules);
+        let stays = |old: &RuleCut| rules().any(|new| new.meaning.continues(old.meaning));
+        let mine = cuts.iter().filter(|cut| cut.shard % self.shards == self.index);
+        for feed in mine.flat_map(|cut| &cut.feeds) {
+            for rule in feed.rules.iter().filter(|rule| !stays(rule)) {
+                let end = |active| feed_cut::ended(feed, &rule.meta, active, ResolvedBecause::RuleRemoved);
                 signals.extend(rule.active.iter().map(end));
             }
         }
     }
 }
 
-/// The feed of the cuts that looks at the same events; of several, the one that shares most rules.
+/// The feed of the cuts that looks at the same events; of several, one that shares rules and refused nobody.
 fn same_feed(plan: &FeedPlan, cuts: &[ShardCut]) -> Option<usize> {
     let shared = |feed: &FeedCut| {
         feed.rules.iter().filter(|old| plan.rules.iter().any(|new| new.meaning.id == old.meaning.id)).count()
     };
+    let full = |at: usize| cuts.iter().filter_map(|cut| cut.feeds.get(at)).any(|feed| !feed.full.is_empty());
     let feeds = cuts.first()?.feeds.iter().enumerate();
     let alike = feeds.filter(|(_, feed)| feed.meaning == plan.meaning);
-    alike.max_by_key(|(at, feed)| (shared(feed), std::cmp::Reverse(*at))).map(|(at, _)| at)
+    let rank = |at, shared| (shared > 0, !full(at), shared, std::cmp::Reverse(at));
+    alike.max_by_key(|(at, feed)| rank(*at, shared(feed))).map(|(at, _)| at)
 }
 
 impl FeedState {
@@ -236,23 +245,26 @@ impl FeedState {
         }
     }
 
-    /// Rules that stood in another feed: their events, windows or condition changed, their alerts are still theirs.
-    fn adopt_moved(&mut self, plan: &FeedPlan, cuts: &[ShardCut], owned: impl Fn(&[u8]) -> bool) {
+    /// Rules that stood in another feed than `here`. Whether there are any.
+    fn adopt_moved(
+        &mut self,
+        plan: &FeedPlan,
+        cuts: &[ShardCut],
+        here: Option<usize>,
+        owned: impl Fn(&[u8]) -> bool,
+        signals: &mut Vec<Signal>,
+    ) -> bool {
+        let mut moved = false;
+        let feeds = || cuts.iter().flat_map(|cut| cut.feeds.iter().enumerate());
         for (at, new) in plan.rules.iter().enumerate() {
-            let moved = |feed: &&FeedCut| feed.meaning != plan.meaning;
-            for feed in cuts.iter().flat_map(|cut| &cut.feeds).filter(moved) {
-                let same =
-                    |old: &&RuleCut| old.meaning.id == new.meaning.id && old.meaning.identity == new.meaning.identity;
-                let Some(old) = feed.rules.iter().find(same) else { continue };
-                for (gid, key, _) in feed.groups.iter().filter(|(_, key, _)| owned(key)) {
-                    if let Some(active) = old.active.iter().find(|active| active.gid == gid)
-                        && let Some(hold) = feed_cut::carried(old.meaning, new.meaning, active.hold)
-                    {
-                        self.book.adopt(plan, at, key, active, hold);
-                    }
+            for (_, feed) in feeds().filter(|(index, _)| Some(*index) != here) {
+                if let Some(old) = feed.rules.iter().find(|old| new.meaning.continues(old.meaning)) {
+                    self.book.adopt(plan, at, (feed, old), &owned, signals);
+                    moved = true;
                 }
             }
         }
+        moved
     }
 }
 
@@ -295,7 +307,7 @@ impl StreamState {
             self.parked.extend(cut.sources.iter().map(|source| (source.source.clone(), source.clone())));
         }
         self.watermarks.settle(Low::At(self.joined));
-        self.lossy = self.whole_since > EventTime::MIN;
+        self.lossy = self.whole_since > EventTime::MIN || self.parked.values().any(|source| source.gap);
     }
 
     /// After the newest event that was seen.
