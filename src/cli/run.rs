@@ -122,7 +122,7 @@ pub(super) fn dead_letters(
 async fn serve(
     world: &World,
     config: &Config,
-    settings: KafkaSettings,
+    mut settings: KafkaSettings,
     shards: usize,
     listen: &str,
     state: Option<&Path>,
@@ -134,11 +134,12 @@ async fn serve(
     let api = Api { plan: world.plan.clone(), status: status.clone(), title: "foghorn".into() };
     let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
-    let consumer = ConsumerConfig::new(settings, topics(&world.streams));
     let Beginning { desk, restore, memory, .. } = match state {
         Some(dir) => state::remember(dir, CHECKPOINT_EVERY, world)?,
         None => state::forgetful(world),
     };
+    settings.instance = memory.as_ref().map(|memory| memory.dir.instance(seed)).transpose()?;
+    let consumer = ConsumerConfig::new(settings, topics(&world.streams));
     let plan = world.plan.clone();
     let parts = Parts { plan, shards, consumer, dead_letters, seed: seed(), status, restore, memory };
     tracing::info!(

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::CommandError;
 use super::load::World;
 use super::run::seed;
-use crate::edge::clock;
 use crate::edge::disk::{Loaded, StateDir};
+use crate::edge::{clock, process};
 use crate::engine::desk::{Desk, DeskConfig, DeskInput};
 use crate::engine::state::ShardCut;
 use crate::model::WallTime;
@@ -41,6 +41,7 @@ pub(super) fn forgetful(world: &World) -> Beginning {
 
 /// Takes the directory and goes on from what it holds.
 pub(super) fn remember(dir: &Path, every: Duration, world: &World) -> Result<Beginning, CommandError> {
+    process::take_file_limits_as_errors();
     let dir = Arc::new(StateDir::open(dir)?);
     let mut loaded = dir.load()?;
     for (path, why) in &loaded.broken {

@@ -3,6 +3,7 @@
 //! ```text
 //! state/
 //!   lock                        held while a Foghorn runs
+//!   instance                    who it is to Kafka, over all restarts
 //!   checkpoint-0000000041.fog   the last few, each whole by itself
 //!   checkpoint-0000000042.fog
 //!   desk-0000000041.log         what the desk was told after checkpoint 41
@@ -102,6 +103,29 @@ impl StateDir {
         &self.dir
     }
 
+    /// The name under which Kafka knows who runs here, made up by whoever runs here first. Kafka gives a member that
+    /// comes back under its name its partitions at once; for one without a name it first waits, for three quarters
+    /// of a minute, for the one that was killed.
+    ///
+    /// # Errors
+    /// The disk does not give it, or not take it.
+    pub fn instance(&self, make_up: impl FnOnce() -> u64) -> io::Result<String> {
+        let path = self.dir.join("instance");
+        match fs::read_to_string(&path) {
+            Ok(name) if is_instance(&name) => return Ok(name),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let name = format!("foghorn-{:016x}", make_up());
+        let half = path.with_extension("tmp");
+        let mut file = File::create(&half)?;
+        file.write_all(name.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&half, &path)?;
+        self.sync_names()?;
+        Ok(name)
+    }
+
     fn checkpoint_path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("checkpoint-{number:010}.fog"))
     }
@@ -175,8 +199,16 @@ impl StateDir {
     /// The disk does not take it.
     pub fn begin_log(&self, number: u64) -> io::Result<DeskLog> {
         let path = self.log_path(number);
-        File::create(&path)?.write_all(&log::head(number))?;
-        let file = OpenOptions::new().append(true).open(&path)?;
+        let begun = self.begin_log_at(&path, number);
+        if begun.is_err() {
+            let _ = fs::remove_file(&path); // room for the next try
+        }
+        begun
+    }
+
+    fn begin_log_at(&self, path: &Path, number: u64) -> io::Result<DeskLog> {
+        File::create(path)?.write_all(&log::head(number))?;
+        let file = OpenOptions::new().append(true).open(path)?;
         file.sync_all()?;
         self.sync_names()?;
         Ok(DeskLog { file, buffer: Vec::new() })
@@ -229,6 +261,10 @@ impl StateDir {
     }
 }
 
+fn is_instance(name: &str) -> bool {
+    name.strip_prefix("foghorn-").is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 fn read_checkpoint(path: &Path) -> Result<Checkpoint, CheckpointError> {
     checkpoint::read(BufReader::with_capacity(1 << 20, File::open(path)?))
 }
@@ -237,12 +273,16 @@ fn read_checkpoint(path: &Path) -> Result<Checkpoint, CheckpointError> {
 fn load_logs(loaded: &mut Loaded, logs: impl Iterator<Item = (u64, PathBuf)>) -> Result<(), StateError> {
     let mut whole = true;
     for (_, path) in logs {
+        let bytes = fs::read(&path).map_err(|source| StateError::Io { path: path.clone(), source })?;
         if !whole {
-            // What it holds was built on what is missing.
-            loaded.set_aside(&path, "the log before it has no end".into());
+            // What it holds was built on what is missing. A log is begun before the one before it is sealed, so that it
+            // may well hold nothing.
+            match log::read(&bytes) {
+                Ok(read) if read.entries.is_empty() => drop(fs::remove_file(&path)),
+                _ => loaded.set_aside(&path, "the log before it has no end".into()),
+            }
             continue;
         }
-        let bytes = fs::read(&path).map_err(|source| StateError::Io { path: path.clone(), source })?;
         match log::read(&bytes) {
             Ok(read) => {
                 whole = read.sealed;
