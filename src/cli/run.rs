@@ -8,18 +8,25 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::keep;
 use super::load::World;
 use super::state::{self, Beginning};
 use super::{CommandError, GlobalArgs, LogFormatArg};
 use crate::api::Api;
 use crate::config::checked::{Config, LogFormat, StreamConfig};
+use crate::config::defaults;
+use crate::edge::history::Retention;
 use crate::edge::kafka::{ConsumerConfig, DeadLetterProducer, KafkaSettings, Start, StreamTopics};
 use crate::edge::observe;
 use crate::edge::senders::Senders;
 use crate::edge::{clock, kafka, secrets};
 use crate::engine::local::Happening;
+use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
 use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, Status};
+
+/// How long others may take to leave our consumer group: a little longer than librdkafka's sessions are by default.
+const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
 
 /// How long a rehearsal waits for Kafka to say which topics it has.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -127,19 +134,32 @@ async fn serve(
     listen: &str,
     state: Option<&Path>,
 ) -> Result<ExitCode, CommandError> {
-    let status = Arc::new(Status::new(shards, clock::now()));
+    let started = clock::now();
+    let dir = state.or(config.state.as_ref().map(|state| &*state.dir));
+    let default = Retention { keep: defaults::HISTORY_KEEP, rows_max: defaults::HISTORY_ROWS_MAX };
+    let retention = config.state.as_ref().map_or(default, |state| state.history);
+    let history = dir.map(|dir| keep::open(dir, retention, started)).transpose()?;
+    let beginning = match dir {
+        Some(dir) => state::remember(dir, CHECKPOINT_EVERY, world, history.as_deref())?,
+        None => {
+            tracing::warn!(
+                "nothing outlives this process: after a restart, timers begin anew and open alerts are told again; \
+                 name a directory for it: `state: {{ dir: /var/lib/foghorn }}`"
+            );
+            state::forgetful(world)
+        }
+    };
+    settings.instance.clone_from(&beginning.instance);
+    alone(&settings).await?;
+    let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
     let senders = senders(config)?;
     let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
     let address = listener.local_addr()?;
     let api = Api { plan: world.plan.clone(), status: status.clone(), title: "foghorn".into() };
     let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
-    let Beginning { desk, restore, memory, .. } = match state {
-        Some(dir) => state::remember(dir, CHECKPOINT_EVERY, world)?,
-        None => state::forgetful(world),
-    };
-    settings.instance = memory.as_ref().map(|memory| memory.dir.instance(seed)).transpose()?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
+    let Beginning { desk, restore, memory, from, .. } = beginning;
     let plan = world.plan.clone();
     let parts = Parts { plan, shards, consumer, dead_letters, seed: seed(), status, restore, memory };
     tracing::info!(
@@ -148,13 +168,31 @@ async fn serve(
         shards,
         "watching; the page is on http://{address}"
     );
-    runtime::run(parts, desk, Arc::new(senders), stop_signal()).await?;
+    if let Some(history) = &history {
+        let restored = from.map_or(Restored::Nothing, |from| from.restored());
+        keep::started(history, restored, &world.rules);
+    }
+    let ended = runtime::run(parts, desk, Arc::new(senders), stop_signal()).await;
+    if let Some(history) = &history {
+        keep::stopped(history, &ended.as_ref().map_or_else(ToString::to_string, |_| "told to".to_owned()));
+    }
+    ended?;
     for producer in producers {
         producer.flush(runtime::DRAIN_MAX);
     }
     server.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to join a group that others are in, unless they leave in time: a process that died is listed for a while.
+async fn alone(settings: &KafkaSettings) -> Result<(), CommandError> {
+    let settings = settings.clone();
+    let check = move || kafka::check_alone(&settings, OTHERS_LEAVE_MAX);
+    tokio::select! {
+        checked = tokio::task::spawn_blocking(check) => Ok(checked??),
+        () = stop_signal() => Err(anyhow::anyhow!("told to stop before it began")),
+    }
 }
 
 pub(super) fn senders(config: &Config) -> Result<Senders, CommandError> {

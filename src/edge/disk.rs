@@ -3,7 +3,7 @@
 //! ```text
 //! state/
 //!   lock                        held while a Foghorn runs
-//!   instance                    who it is to Kafka, over all restarts
+//!   instance                    its name in the consumer group
 //!   checkpoint-0000000041.fog   the last few, each whole by itself
 //!   checkpoint-0000000042.fog
 //!   desk-0000000041.log         what the desk was told after checkpoint 41
@@ -99,31 +99,24 @@ impl StateDir {
         Ok(state)
     }
 
-    pub fn path(&self) -> &Path {
-        &self.dir
-    }
-
-    /// The name under which Kafka knows who runs here, made up by whoever runs here first. Kafka gives a member that
-    /// comes back under its name its partitions at once; for one without a name it first waits, for three quarters
-    /// of a minute, for the one that was killed.
+    /// A name for whoever has this directory, the same over restarts: `foghorn-` and sixteen hex digits.
     ///
     /// # Errors
-    /// The disk does not give it, or not take it.
-    pub fn instance(&self, make_up: impl FnOnce() -> u64) -> io::Result<String> {
+    /// The disk does not give or take it.
+    pub fn instance(&self) -> io::Result<String> {
         let path = self.dir.join("instance");
         match fs::read_to_string(&path) {
-            Ok(name) if is_instance(&name) => return Ok(name),
+            Ok(name) if name.starts_with("foghorn-") && !name.contains(char::is_whitespace) => return Ok(name),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let name = format!("foghorn-{:016x}", make_up());
-        let half = path.with_extension("tmp");
-        let mut file = File::create(&half)?;
-        file.write_all(name.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&half, &path)?;
-        self.sync_names()?;
+        let name = format!("foghorn-{:016x}", rand::random::<u64>());
+        fs::write(&path, &name)?;
         Ok(name)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.dir
     }
 
     fn checkpoint_path(&self, number: u64) -> PathBuf {
@@ -259,10 +252,6 @@ impl StateDir {
         let old = checkpoints.iter().chain(&logs).filter(|(number, _)| *number < oldest);
         old.for_each(|(_, path)| drop(fs::remove_file(path)));
     }
-}
-
-fn is_instance(name: &str) -> bool {
-    name.strip_prefix("foghorn-").is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn read_checkpoint(path: &Path) -> Result<Checkpoint, CheckpointError> {

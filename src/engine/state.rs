@@ -53,6 +53,9 @@ pub struct SourceCut {
     /// The next record to read; `None` where none was read.
     pub next: Option<i64>,
     pub mark: Mark,
+    /// Records were lost of which it is not known yet how far they reached in event time.
+    #[serde(default)]
+    pub gap: bool,
     /// Where the year of its stamps stands, if they have none of their own.
     pub year: Option<Year>,
 }

@@ -40,8 +40,8 @@ pub struct KafkaSettings {
     /// Members of one group share the partitions.
     pub group: String,
     pub client_id: String,
-    /// A name this member keeps over restarts, so that the group gives it its partitions back at once; the member does
-    /// not leave the group when it stops, so others take over only when its session is over.
+    /// The name of this member over restarts (`group.instance.id`): Kafka gives its partitions back at once, instead of
+    /// waiting for the session of the process before to end. `None` for a member that leaves with its process.
     pub instance: Option<String>,
     /// TLS where set, plain text otherwise.
     pub tls: Option<Tls>,
