@@ -26,6 +26,7 @@ fn log(cluster: &Cluster, topic: &str) -> (i64, i64) {
 fn shorten(cluster: &Cluster, topic: &str, offset: i64) {
     match cluster {
         Cluster::Apache(broker) => broker.delete_before(topic, 0, offset + 1),
+        Cluster::Own(broker) => broker.delete_before(topic, 0, offset + 1),
         Cluster::Embedded(_) => {
             let producer = cluster.producer();
             // Text that hardly compresses.

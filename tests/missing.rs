@@ -82,8 +82,7 @@ impl World {
                 ShardOutput::Signal(signal) if signal.transition != Transition::Refreshed => {
                     let service = signal.labels.get("service").unwrap_or("-");
                     let at = signal.at.0 / 1000;
-                    writeln!(self.said, "{at}s {} {service} {:?}", signal.rule.name, signal.transition)
-                        .expect("text");
+                    writeln!(self.said, "{at}s {} {service} {:?}", signal.rule.name, signal.transition).expect("text");
                 }
                 ShardOutput::Lost { source, loss, .. } => writeln!(self.said, "- {source} {loss:?}").expect("text"),
                 ShardOutput::Whole { .. } => writeln!(self.said, "- whole again").expect("text"),

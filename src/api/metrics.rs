@@ -37,6 +37,13 @@ pub const NAMES: &[&str] = &[
     "foghorn_alerts",
     "foghorn_notifications_total",
     "foghorn_notifications_waiting",
+    "foghorn_checkpoint_age_seconds",
+    "foghorn_checkpoint_number",
+    "foghorn_checkpoint_bytes",
+    "foghorn_checkpoint_duration_seconds",
+    "foghorn_checkpoint_failures_total",
+    "foghorn_checkpoint_stall_seconds",
+    "foghorn_checkpoint_stall_seconds_max",
     "foghorn_kafka_lag",
     "foghorn_kafka_gaps_total",
     "foghorn_kafka_lost_records_total",
@@ -58,6 +65,7 @@ pub fn text(api: &Api, now: WallTime) -> Result<String, fmt::Error> {
     rules(api, &mut scrape);
     shards(api, &mut scrape);
     people(api, &mut scrape);
+    state(api, now, &mut scrape);
     records(api, now, &mut scrape);
     own_process(&mut scrape);
     let mut out = String::new();
@@ -199,6 +207,31 @@ fn people(api: &Api, scrape: &mut Scrape) {
         (vec![("receiver", &*receiver.name), ("integration", &*receiver.integration)], receiver.waiting as f64)
     });
     scrape.gauge("foghorn_notifications_waiting", "Notifications that are queued or under way", waiting);
+}
+
+/// Without a state directory there is nothing to say.
+fn state(api: &Api, now: WallTime, scrape: &mut Scrape) {
+    let report = api.status.state.report();
+    if !report.kept {
+        return;
+    }
+    let mut gauge = |name: &str, help: &str, value: f64| scrape.gauge(name, help, [(vec![], value)]);
+    if let Some((number, at, saved)) = report.saved {
+        let age = now.since(at).to_std().as_secs_f64();
+        gauge("foghorn_checkpoint_age_seconds", "Since the newest checkpoint was safe on disk", age);
+        gauge("foghorn_checkpoint_number", "The newest checkpoint's number, counted over all restarts", number as f64);
+        gauge("foghorn_checkpoint_bytes", "The newest checkpoint's size", saved.bytes as f64);
+        let took = saved.took.as_secs_f64();
+        gauge("foghorn_checkpoint_duration_seconds", "How long the newest checkpoint took to write", took);
+    }
+    let (stall, longest) = (report.stall.as_secs_f64(), report.stall_max.as_secs_f64());
+    gauge("foghorn_checkpoint_stall_seconds", "How long a shard took no records for the newest checkpoint", stall);
+    gauge("foghorn_checkpoint_stall_seconds_max", "The longest a shard took no records for a checkpoint", longest);
+    scrape.counter(
+        "foghorn_checkpoint_failures_total",
+        "Checkpoints and log entries that could not be written",
+        [(vec![], report.failures as f64)],
+    );
 }
 
 /// Nothing where no history is kept.

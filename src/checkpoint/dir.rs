@@ -145,15 +145,14 @@ impl<D: Disk> Dir<D> {
     fn load_logs(&self, loaded: &mut Loaded, logs: impl Iterator<Item = (u64, String)>) -> Result<(), LoadError> {
         let mut whole = true;
         for (_, name) in logs {
-            if !whole {
-                // What it holds was built on what is missing.
-                self.set_aside(loaded, name, "the log before it has no end".into());
-                continue;
-            }
             let mut bytes = Vec::new();
             let read = self.disk.read(&name).and_then(|mut file| file.read_to_end(&mut bytes));
             read.map_err(|source| LoadError::Io { name: name.clone(), source })?;
             match log::read(&bytes) {
+                // A log is begun before the one before it is sealed, so that it may well hold nothing.
+                Ok(read) if !whole && read.entries.is_empty() => drop(self.disk.remove(&name)),
+                // What it holds was built on what is missing.
+                _ if !whole => self.set_aside(loaded, name, "the log before it has no end".into()),
                 Ok(read) => {
                     whole = read.sealed;
                     loaded.entries.extend(read.entries);
@@ -198,7 +197,16 @@ impl<D: Disk> Dir<D> {
     /// # Errors
     /// The disk does not take it.
     pub fn begin_log(&self, number: u64) -> io::Result<Log<D>> {
-        let mut file = self.disk.create(&log_name(number))?;
+        let name = log_name(number);
+        let begun = self.begin_named(&name, number);
+        if begun.is_err() {
+            let _ = self.disk.remove(&name); // room for the next try
+        }
+        begun
+    }
+
+    fn begin_named(&self, name: &str, number: u64) -> io::Result<Log<D>> {
+        let mut file = self.disk.create(name)?;
         file.write_all(&log::head(number))?;
         self.disk.sync(&file)?;
         self.disk.sync_names()?;

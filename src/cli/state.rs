@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::CommandError;
 use super::load::World;
 use super::run::seed;
-use crate::edge::clock;
 use crate::edge::disk::{Loaded, StateDir};
 use crate::edge::history::Recorder;
+use crate::edge::{clock, process};
 use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
 use crate::engine::record::Restored;
 use crate::engine::state::ShardCut;
@@ -57,6 +57,7 @@ pub(super) fn remember(
     world: &World,
     history: Option<&Recorder>,
 ) -> Result<Beginning, CommandError> {
+    process::take_file_limits_as_errors();
     let dir = Arc::new(StateDir::open(dir)?);
     let mut loaded = dir.load()?;
     for (path, why) in &loaded.broken {

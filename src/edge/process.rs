@@ -37,6 +37,12 @@ pub fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
+/// A file that may not grow any more is an error to whoever writes it, like a full disk, and not the end of the process.
+pub fn take_file_limits_as_errors() {
+    // SAFETY: ignoring a signal installs no code.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -58,6 +58,8 @@ pub struct Shard {
     judged: EventTime,
     /// A checkpoint that is being taken.
     cutting: Option<cut::Cutting>,
+    /// The number of the last one that was begun. They grow.
+    last_cut: u64,
     stopwatch: fn() -> u64,
     judging_nanos: u64,
 }
@@ -158,6 +160,7 @@ impl Shard {
             now: None,
             judged: EventTime::MIN,
             cutting: None,
+            last_cut: 0,
             stopwatch: || 0,
             judging_nanos: 0,
         })

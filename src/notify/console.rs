@@ -14,7 +14,7 @@ const DETAILED_MAX: usize = 10;
 const LINE_MAX: usize = 200;
 
 /// `Auto` writes colours and leaves it to the edge to strip them where nobody sees them.
-pub fn text(config: &ConsoleConfig, notification: &Notification) -> String {
+pub fn text(config: &ConsoleConfig, notification: &Notification, again: Option<&str>) -> String {
     let paint = Paint { colours: config.colour != Colour::Never };
     let mut out = String::new();
     let tone = Tone::worst(notification);
@@ -28,6 +28,9 @@ pub fn text(config: &ConsoleConfig, notification: &Notification) -> String {
             paint.dim(&format!("{at} → {}", notification.receiver))
         ),
     );
+    if let Some(again) = again {
+        push(&mut out, &paint.dim(&format!("  {again}")));
+    }
     let alerts = present::worst_first(notification);
     for alert in alerts.iter().take(DETAILED_MAX) {
         detailed(&mut out, &paint, notification, alert);

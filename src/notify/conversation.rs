@@ -23,7 +23,7 @@ use crate::notify::judge::{self, SlackAnswer};
 use crate::notify::request::{Answer, Fault, HttpAnswer, Post, Request};
 use crate::notify::secret::Secret;
 use crate::notify::slack::{self, Memory, News};
-use crate::notify::{console, email, pagerduty, webhook};
+use crate::notify::{console, email, pagerduty, present, webhook};
 
 /// Requests one delivery may take (`C2`).
 pub const STEPS_MAX: u32 = 3;
@@ -41,6 +41,10 @@ pub struct Conversation {
     integration: Arc<Integration<Secret>>,
     notification: Arc<Notification>,
     attempt: u32,
+    /// Said where an earlier attempt may have arrived.
+    again: Option<String>,
+    /// Whether one was made of which nobody knows.
+    perhaps_repeated: bool,
     now: WallTime,
     memory: Option<Memory>,
     /// What the last request was let in with: it may be made from a secret rather than be one (Basic).
@@ -72,6 +76,8 @@ impl Conversation {
             integration,
             notification,
             attempt: delivery.attempt,
+            again: present::again(delivery),
+            perhaps_repeated: delivery.perhaps_repeated,
             now,
             memory,
             credentials: None,
@@ -146,10 +152,12 @@ impl Conversation {
                 }
                 SlackTarget::Bot { .. } => return self.begin_slack(config),
             },
-            Kind::Email(config) => Request::Mail(Box::new(email::mail(config, &self.notification, self.attempt))),
+            Kind::Email(config) => {
+                Request::Mail(Box::new(email::mail(config, &self.notification, self.attempt, self.again.as_deref())))
+            }
             Kind::PagerDuty(config) => Request::Post(pagerduty::event(config, &self.notification)),
-            Kind::Webhook(config) => Request::Post(webhook::message(config, &self.notification)),
-            Kind::Console(config) => Request::Print(console::text(config, &self.notification)),
+            Kind::Webhook(config) => Request::Post(webhook::message(config, &self.notification, self.perhaps_repeated)),
+            Kind::Console(config) => Request::Print(console::text(config, &self.notification, self.again.as_deref())),
         };
         Step::Ask(request)
     }
@@ -159,7 +167,7 @@ impl Conversation {
         match root {
             Some(root) => {
                 // Nobody is notified of a changed message: no call for people, and a repeat does no harm.
-                let message = slack::message(config, &self.notification, &News::none(), 1);
+                let message = slack::message(config, &self.notification, &News::none(), None);
                 self.state = State::SlackUpdating;
                 Step::Ask(Request::Post(slack::to_update(config, &root, &message, &self.notification)))
             }
@@ -175,7 +183,7 @@ impl Conversation {
 
     fn slack_message(&self, config: &SlackConfig<Secret>) -> slack::Message {
         let news = News::since(self.memory.as_ref(), &self.notification);
-        slack::message(config, &self.notification, &news, self.attempt)
+        slack::message(config, &self.notification, &news, self.again.as_deref())
     }
 
     fn judge(&self, answer: Answer) -> Outcome {
@@ -215,7 +223,7 @@ impl Conversation {
     fn reply(&mut self, config: &SlackConfig<Secret>, root: (String, String)) -> Step {
         let told_before = self.memory.as_ref().is_some_and(|memory| memory.sequence >= self.notification.sequence);
         let news = News::since(self.memory.as_ref(), &self.notification);
-        let reply = slack::reply(config, &self.notification, &news, self.attempt).filter(|_| !told_before);
+        let reply = slack::reply(config, &self.notification, &news, self.again.as_deref()).filter(|_| !told_before);
         match reply {
             Some((text, broadcast)) => {
                 let request = slack::to_reply(config, &root, &text, broadcast, &self.notification);

@@ -21,8 +21,9 @@ pub const DETAILED_MAX: usize = 20;
 /// Alerts shown as one line each after those.
 pub const LISTED_MAX: usize = 100;
 
-pub fn mail<S>(config: &EmailConfig<S>, notification: &Notification, attempt: u32) -> Mail {
-    let page = Page::of(notification);
+/// `again` is said where an earlier attempt may have arrived: few mailboxes drop a second mail of the same Message-ID.
+pub fn mail<S>(config: &EmailConfig<S>, notification: &Notification, attempt: u32, again: Option<&str>) -> Mail {
+    let page = Page::of(notification, again);
     let own = headers(config, notification, attempt);
     let kept = own.into_iter().filter(|(name, _)| !config.headers.iter().any(|(h, _)| h.eq_ignore_ascii_case(name)));
     let (message_id, thread) = message_ids(config, notification);
@@ -97,6 +98,7 @@ struct Page {
     listed: Vec<Line>,
     hidden: usize,
     page: Option<String>,
+    again: Option<String>,
 }
 
 struct Line {
@@ -126,7 +128,7 @@ struct Entry {
 }
 
 impl Page {
-    fn of(notification: &Notification) -> Page {
+    fn of(notification: &Notification, again: Option<&str>) -> Page {
         let alerts = present::worst_first(notification);
         let listed = alerts.iter().skip(DETAILED_MAX).take(LISTED_MAX);
         Page {
@@ -139,6 +141,7 @@ impl Page {
             listed: listed.map(|alert| Line::of(alert)).collect(),
             hidden: notification.alerts.len().saturating_sub(DETAILED_MAX + LISTED_MAX) + notification.truncated,
             page: present::web_address(&notification.external_url),
+            again: again.map(str::to_owned),
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::delivery::{AlertStatus, AlertView, Notification};
+use crate::model::delivery::{AlertStatus, AlertView, Delivery, Notification};
 use crate::model::labels::Labels;
 use crate::model::signal::{Comparison, EXEMPLARS_MAX, Exemplar};
 use crate::model::time::{EventTime, Millis, WallTime};
@@ -442,6 +442,17 @@ pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
 /// Length as [`cut`] counts it.
 pub fn width(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
+}
+
+/// What is said of an attempt that may not be the first to arrive: for people whose receiver cannot tell by a key.
+pub fn again(delivery: &Delivery) -> Option<String> {
+    match (delivery.perhaps_repeated, delivery.attempt) {
+        (true, attempt) => Some(format!(
+            "perhaps a repeat (attempt {attempt}): there was no answer to an earlier try, which may have arrived"
+        )),
+        (false, 0 | 1) => None,
+        (false, attempt) => Some(format!("sent again (attempt {attempt}): an earlier try may have arrived")),
+    }
 }
 
 #[cfg(test)]

@@ -133,8 +133,13 @@ impl<'a> News<'a> {
     }
 }
 
-/// The group's message. `attempt` above 1 is said, since an earlier try may have arrived.
-pub fn message<S>(config: &SlackConfig<S>, notification: &Notification, news: &News<'_>, attempt: u32) -> Message {
+/// The group's message. `again` is said where an earlier try may have arrived: Slack shows a repeat as another message.
+pub fn message<S>(
+    config: &SlackConfig<S>,
+    notification: &Notification,
+    news: &News<'_>,
+    again: Option<&str>,
+) -> Message {
     let mut attachments = Vec::new();
     let mut listed: Vec<&AlertView> = Vec::new();
     let mut room = MESSAGE_JSON_MAX - TAIL_ROOM - FRAME_ROOM;
@@ -151,7 +156,7 @@ pub fn message<S>(config: &SlackConfig<S>, notification: &Notification, news: &N
             None => listed.push(alert),
         }
     }
-    attachments.extend(tail(notification, &listed, attempt));
+    attachments.extend(tail(notification, &listed, again));
     Message { text: headline(config, notification, news), attachments }
 }
 
@@ -304,7 +309,7 @@ fn whereabouts(notification: &Notification, alert: &AlertView, full: bool) -> St
 }
 
 /// The alerts that are not shown in full, and whether this may be a repeat.
-fn tail(notification: &Notification, listed: &[&AlertView], attempt: u32) -> Option<Value> {
+fn tail(notification: &Notification, listed: &[&AlertView], again: Option<&str>) -> Option<Value> {
     let mut blocks = Vec::new();
     let rows = listed.iter().take(LISTED_MAX);
     let mut rows: Vec<String> =
@@ -318,9 +323,7 @@ fn tail(notification: &Notification, listed: &[&AlertView], attempt: u32) -> Opt
     if !rows.is_empty() {
         blocks.push(section(&rows.join("\n")));
     }
-    if attempt > 1 {
-        blocks.push(context(&format!("sent again (attempt {attempt}): an earlier try may have arrived")));
-    }
+    blocks.extend(again.map(context));
     let worst = listed.iter().map(|alert| Tone::of(alert)).max().unwrap_or_else(|| Tone::worst(notification));
     (!blocks.is_empty()).then(|| json!({ "color": worst.colour(), "fallback": "more alerts", "blocks": blocks }))
 }
@@ -330,7 +333,7 @@ pub fn reply<S>(
     config: &SlackConfig<S>,
     notification: &Notification,
     news: &News<'_>,
-    attempt: u32,
+    again: Option<&str>,
 ) -> Option<(String, bool)> {
     let mut rows = Vec::new();
     let mut urgent = false;
@@ -364,9 +367,7 @@ pub fn reply<S>(
     if rows.is_empty() {
         return None;
     }
-    if attempt > 1 {
-        rows.push(format!("_sent again (attempt {attempt}): an earlier try may have arrived_"));
-    }
+    rows.extend(again.map(|again| format!("_{again}_")));
     Some((rows.join("\n"), urgent && config.broadcast))
 }
 

@@ -129,10 +129,14 @@ struct Example<'a> {
     text: Option<&'a str>,
 }
 
-pub fn message(config: &WebhookConfig<Secret>, notification: &Notification) -> Post {
+/// Says that an earlier attempt may have arrived, in case who takes it does not look at keys.
+pub const PERHAPS_REPEATED: &str = "foghorn-perhaps-repeated";
+
+pub fn message(config: &WebhookConfig<Secret>, notification: &Notification, perhaps_repeated: bool) -> Post {
     let mut headers: Vec<(String, Secret)> =
         config.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
     headers.push(("idempotency-key".to_owned(), Secret::new(notification.idempotency_key())));
+    headers.extend(perhaps_repeated.then(|| (PERHAPS_REPEATED.to_owned(), Secret::new("true"))));
     headers.extend(config.auth.as_ref().map(|auth| ("authorization".to_owned(), authorization(auth))));
     json_post(config.url.clone(), fitted(config, notification), headers)
 }

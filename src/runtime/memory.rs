@@ -12,6 +12,7 @@
 //! - `M1` what is committed to Kafka is never ahead of the newest checkpoint
 //! - `M2` checkpoints cost at most a twentieth of the time: a big state is written less often
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,12 +30,13 @@ use crate::engine::shard::positions;
 use crate::engine::state::ShardCut;
 use crate::model::time::WallTime;
 use crate::runtime::desk::DeskMail;
-use crate::runtime::status::Status;
+use crate::runtime::status::{StatePart, Status};
 
 /// How often a checkpoint is taken, unless one takes longer than a twentieth of this.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 
-/// How long shards and desk may take to give their cuts. A desk that is busy with slow receivers never is.
+/// How long shards and desk may take to give their cuts before that is said. A desk that is busy with slow receivers
+/// never takes long.
 const CUT_MAX: Duration = Duration::from_secs(60);
 
 /// Where an engine keeps what outlives it.
@@ -79,28 +81,41 @@ pub(super) struct DeskMemory {
     dir: Arc<StateDir>,
     /// `None` after the disk refused it, until the next cut.
     log: Option<DeskLog>,
-    to_keeper: mpsc::UnboundedSender<(u64, DeskCut)>,
+    to_keeper: mpsc::UnboundedSender<(u64, Option<DeskCut>)>,
     pub mail: Alignment<DeskMail>,
 }
 
 impl DeskMemory {
-    /// Gives the desk's cut away and begins the log that follows it.
+    /// Begins the log that follows the desk's cut and gives the cut away. Where no log can be begun there is no cut
+    /// either, and the log before goes on: a checkpoint whose log is missing would forget what was told since.
     pub fn cut(&mut self, number: u64, desk: &mut Desk, status: &Status) {
-        let cut = desk.cut();
-        crash_point("checkpoint_cut");
-        let sealed = self.log.take().map_or(Ok(()), DeskLog::seal);
-        match sealed.and_then(|()| self.dir.begin_log(number)) {
-            Ok(log) => self.log = Some(log),
-            Err(error) => status.state.fail("the desk's log cannot be begun", &error),
-        }
+        let cut = match self.dir.begin_log(number) {
+            Ok(next) => {
+                let cut = desk.cut();
+                crash_point("checkpoint_cut");
+                match self.log.replace(next).map_or(Ok(()), DeskLog::seal) {
+                    Ok(()) => status.state.well(StatePart::Log),
+                    Err(error) => self.fail(status, "the end of the desk's log cannot be written", &error),
+                }
+                Some(cut)
+            }
+            Err(error) => {
+                self.fail(status, "the desk's log cannot be begun", &error);
+                None
+            }
+        };
         let _ = self.to_keeper.send((number, cut)); // a keeper that is gone keeps nothing any more
+    }
+
+    fn fail(&self, status: &Status, what: &str, error: &io::Error) {
+        status.state.fail(StatePart::Log, self.dir.path(), what, error);
     }
 
     pub fn log(&mut self, at: WallTime, input: &DeskInput, status: &Status) {
         if let Some(log) = &mut self.log
             && let Err(error) = log.append(at, input)
         {
-            status.state.fail("the desk's log cannot be written", &error);
+            self.fail(status, "the desk's log cannot be written", &error);
             self.log = None;
         }
     }
@@ -109,7 +124,7 @@ impl DeskMemory {
         if let Some(log) = &self.log
             && let Err(error) = log.sync()
         {
-            status.state.fail("the desk's log cannot be synced", &error);
+            self.fail(status, "the desk's log cannot be synced", &error);
             self.log = None;
         }
     }
@@ -124,7 +139,7 @@ pub(super) struct Keeper {
     seed: u64,
     shards: Vec<Sender<u64>>,
     cuts: mpsc::UnboundedReceiver<(u64, ShardCut)>,
-    desk: mpsc::UnboundedReceiver<(u64, DeskCut)>,
+    desk: mpsc::UnboundedReceiver<(u64, Option<DeskCut>)>,
 }
 
 impl Keeper {
@@ -140,24 +155,20 @@ impl Keeper {
             tokio::select! {
                 _ = async { stop.wait_for(|stop| *stop).await.is_ok() } => break,
                 () = tokio::time::sleep(wait) => {
-                    let started = Instant::now();
-                    self.take(false, &consumer, &status).await;
-                    wait = self.every.max(started.elapsed() * 20); // `M2`
+                    let cost = self.take(false, &consumer, &status).await;
+                    wait = self.every.max(cost * 20); // `M2`
                 }
             }
         }
         self.take(true, &consumer, &status).await;
     }
 
-    async fn take(&mut self, clean: bool, consumer: &ConsumerHandle, status: &Status) {
+    /// Takes a checkpoint and says what it cost; nothing where there is none.
+    async fn take(&mut self, clean: bool, consumer: &ConsumerHandle, status: &Status) -> Duration {
         let number = self.next;
         self.next += 1;
-        let collected = tokio::time::timeout(CUT_MAX, self.collect(number)).await;
-        let Ok(Some((mut shards, desk))) = collected else {
-            let error = std::io::Error::other("shards or desk did not give their state in time");
-            status.state.fail("no checkpoint could be taken", &error);
-            return;
-        };
+        let started = Instant::now();
+        let Some((mut shards, desk)) = self.collect_patiently(number, status).await else { return Duration::ZERO };
         shards.sort_by_key(|cut| cut.shard);
         let head = Head {
             number,
@@ -170,17 +181,36 @@ impl Keeper {
         let positions = positions(&shards);
         let dir = self.dir.clone();
         let save = move || dir.save(&Checkpoint { head, shards, desk });
-        match tokio::task::spawn_blocking(save).await.unwrap_or_else(|fault| Err(std::io::Error::other(fault))) {
+        match tokio::task::spawn_blocking(save).await.unwrap_or_else(|fault| Err(io::Error::other(fault))) {
             Ok(saved) => {
                 status.state.saved(number, clock::now(), saved);
                 consumer.commit(positions); // `M1`
                 crash_point("offsets_committed");
+                started.elapsed()
             }
-            Err(error) => status.state.fail("the checkpoint cannot be written", &error),
+            Err(error) => {
+                status.state.fail(StatePart::Checkpoint, self.dir.path(), "the checkpoint cannot be written", &error);
+                Duration::ZERO
+            }
         }
     }
 
-    /// Asks everybody and waits for all cuts of this number; what is left of an older one is thrown away.
+    /// As [`Keeper::collect`]; says so where it takes long. It never gives up on a cut to ask for another: shards take one
+    /// at a time.
+    async fn collect_patiently(&mut self, number: u64, status: &Status) -> Option<(Vec<ShardCut>, DeskCut)> {
+        let dir = self.dir.clone();
+        let collecting = self.collect(number);
+        tokio::pin!(collecting);
+        loop {
+            if let Ok(collected) = tokio::time::timeout(CUT_MAX, &mut collecting).await {
+                return collected;
+            }
+            let error = io::Error::other("shards or desk did not give their state in time");
+            status.state.fail(StatePart::Checkpoint, dir.path(), "no checkpoint could be taken", &error);
+        }
+    }
+
+    /// Asks everybody and waits for all cuts of this number. `None` where there is to be none, which was said already.
     async fn collect(&mut self, number: u64) -> Option<(Vec<ShardCut>, DeskCut)> {
         for shard in &self.shards {
             let _ = shard.send(number); // a shard that is gone gives nothing, which the time limit notices
@@ -195,7 +225,7 @@ impl Keeper {
         loop {
             let (cut, desk) = self.desk.recv().await?;
             if cut == number {
-                return Some((shards, desk));
+                return Some((shards, desk?));
             }
         }
     }

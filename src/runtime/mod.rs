@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 pub use desk::DRAIN_MAX;
 pub use memory::{CHECKPOINT_EVERY, Memory};
 pub use shard::DeadLetterSink;
-pub use status::{DeskSnapshot, Live, Status};
+pub use status::{DeskSnapshot, Live, StatePart, StateReport, Status};
 
 use crate::edge::clock;
 use crate::edge::kafka::{ConsumerConfig, ConsumerHandle, KafkaError, SourceEvent};

@@ -132,19 +132,24 @@ struct Thread {
 impl Thread {
     fn handle(&mut self, shard: &mut Shard, input: ShardInput) {
         let started = Instant::now();
-        if matches!(input, ShardInput::Cut(_)) {
-            self.cutting_since = Some(started);
-        }
         let leaves = matches!(input, ShardInput::Revoked(_));
         shard.handle(input, &mut self.out);
         if leaves {
             self.links.resume.set(shard.positions());
         }
         self.links.status.add_busy(self.links.index, started.elapsed());
-        if let Some(since) = self.cutting_since.take_if(|_| !shard.is_cutting()) {
-            self.links.status.state.stalled(since.elapsed());
-        }
+        self.time_cut(shard, started);
         self.say();
+    }
+
+    /// Notes for how long a checkpoint keeps records waiting: from its first word, or a peer's marker, to the cut.
+    fn time_cut(&mut self, shard: &Shard, started: Instant) {
+        let is_cut = |output: &ShardOutput| matches!(output, ShardOutput::Cut { .. });
+        if shard.is_cutting() {
+            self.cutting_since.get_or_insert(started);
+        } else if self.out.iter().any(is_cut) {
+            self.links.status.state.stalled(self.cutting_since.take().unwrap_or(started).elapsed());
+        }
     }
 
     /// Sends everywhere what the shard said.

@@ -4,6 +4,8 @@
 //! their own, since a page may read them all while the desk changes one; everything else is a snapshot behind a lock
 //! that is held for a copy.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -181,6 +183,13 @@ impl Status {
 #[derive(Debug, Default)]
 pub struct StateStatus(Mutex<StateReport>);
 
+/// What mends by itself, each when its next one is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StatePart {
+    Checkpoint,
+    Log,
+}
+
 /// See [`StateStatus::report`].
 #[derive(Clone, Debug, Default)]
 pub struct StateReport {
@@ -191,8 +200,8 @@ pub struct StateReport {
     pub checkpoints: u64,
     /// Attempts to write or sync that failed, ever.
     pub failures: u64,
-    /// What is wrong now.
-    pub problem: Option<String>,
+    /// What is wrong now, with which part.
+    pub problems: BTreeMap<StatePart, String>,
     /// The longest a shard took no records because of a checkpoint: of the last one, and ever.
     pub stall: Duration,
     pub stall_max: Duration,
@@ -208,27 +217,37 @@ impl StateStatus {
     }
 
     pub fn problem(&self) -> Option<String> {
-        self.0.lock().problem.clone()
+        self.0.lock().problems.values().next().cloned()
     }
 
     /// The disk refused something. Foghorn goes on, and a crash now would lose what is not on disk.
-    pub fn fail(&self, what: &str, error: &std::io::Error) {
-        let text = format!("{what}: {error}; pages still go out, but a crash now would forget what they were about");
+    pub fn fail(&self, part: StatePart, dir: &Path, what: &str, error: &std::io::Error) {
+        let dir = dir.display();
+        let text =
+            format!("{what} in {dir}: {error}; pages still go out, but a crash now would forget what they were about");
         let mut report = self.0.lock();
         report.failures += 1;
-        if report.problem.as_ref() != Some(&text) {
+        if report.problems.get(&part) != Some(&text) {
             tracing::error!("{text}");
         }
-        report.problem = Some(text);
+        report.problems.insert(part, text);
+    }
+
+    /// What was wrong with this part is over.
+    pub fn well(&self, part: StatePart) {
+        let mut report = self.0.lock();
+        if report.problems.remove(&part).is_some() && report.problems.is_empty() {
+            tracing::info!("state is on disk again");
+        }
     }
 
     pub fn saved(&self, number: u64, at: WallTime, saved: Saved) {
-        let mut report = self.0.lock();
-        report.saved = Some((number, at, saved));
-        report.checkpoints += 1;
-        if report.problem.take().is_some() {
-            tracing::info!(number, "state is on disk again");
+        {
+            let mut report = self.0.lock();
+            report.saved = Some((number, at, saved));
+            report.checkpoints += 1;
         }
+        self.well(StatePart::Checkpoint);
     }
 
     /// A shard took no records for this long.

@@ -216,6 +216,27 @@ fn a_second_attempt_says_that_it_may_be_a_repeat() {
     assert!(text.contains("sent again (attempt 2): an earlier try may have arrived"), "{text}");
 }
 
+/// An attempt that was never answered, as after a crash: whoever cannot tell a repeat by its key is told.
+#[test]
+fn what_may_be_a_repeat_is_marked_for_each_receiver() {
+    let kinds = [
+        ("slack-bot", slack_bot()),
+        ("slack-webhook", slack_webhook()),
+        ("email", email()),
+        ("webhook", webhook()),
+        ("console", console()),
+        ("pagerduty", pagerduty()),
+    ];
+    for (receiver, kind) in kinds {
+        let repeated = Delivery { perhaps_repeated: true, ..samples::delivery(samples::firing(), 2, None) };
+        check(&format!("{receiver}.perhaps-repeated.txt"), &transcript(kind, &repeated));
+    }
+    // In the thread of a group that was told before, the reply says so; the message above it is only brought up to date.
+    let known = handle_after(&samples::delivery(samples::firing(), 1, None));
+    let repeated = Delivery { perhaps_repeated: true, ..samples::delivery(samples::resolved(), 2, known) };
+    check("slack-bot.perhaps-repeated-reply.txt", &transcript(slack_bot(), &repeated));
+}
+
 #[test]
 fn emails() {
     check_all("email", "eml", &email());

@@ -18,6 +18,8 @@ pub enum Kind {
 pub enum Cluster {
     Embedded(EmbeddedCluster),
     Apache(&'static Apache),
+    /// To be killed and restarted.
+    Own(Box<Apache>),
 }
 
 impl Cluster {
@@ -29,10 +31,16 @@ impl Cluster {
         }
     }
 
+    /// An Apache Kafka for one test alone, which may kill it.
+    pub fn own_apache() -> Option<Cluster> {
+        Apache::own().map(|broker| Cluster::Own(Box::new(broker)))
+    }
+
     pub fn bootstrap(&self) -> String {
         match self {
             Cluster::Embedded(cluster) => cluster.bootstrap().to_owned(),
             Cluster::Apache(broker) => broker.bootstrap(),
+            Cluster::Own(broker) => broker.bootstrap(),
         }
     }
 
@@ -40,6 +48,7 @@ impl Cluster {
         match self {
             Cluster::Embedded(cluster) => cluster.create_topic(name, partitions).expect("a new topic"),
             Cluster::Apache(broker) => broker.create_topic(name, partitions),
+            Cluster::Own(broker) => broker.create_topic(name, partitions),
         }
     }
 

@@ -75,6 +75,11 @@ impl Script {
         self.0.lock().len()
     }
 
+    /// It behaves from now on.
+    pub fn clear(&self) {
+        self.0.lock().clear();
+    }
+
     fn next(&self) -> Option<Misbehaviour> {
         self.0.lock().pop_front()
     }

@@ -45,9 +45,10 @@ impl Shard {
     }
 
     pub(super) fn begin_cut(&mut self, cut: u64, out: &mut Vec<ShardOutput>) {
-        if self.cutting.is_some() {
+        if cut <= self.last_cut {
             return; // a peer's marker was faster than the word of it
         }
+        self.last_cut = cut;
         for stream in 0..self.streams.len() {
             if self.shards > 1 {
                 self.send_panes(stream, |_, _| ALL, out);

@@ -1,0 +1,201 @@
+//! Kill, restart, compare.
+
+use std::time::{Duration, Instant};
+
+use foghorn::edge::crash_point::CRASH_POINTS;
+
+use crate::load::{Load, PARTITIONS, SERVICES};
+use crate::process::Foghorn;
+use crate::receivers::{Receivers, Transcript};
+use crate::support::cluster::{Cluster, Kind, unique};
+use crate::support::wait::PATIENCE;
+
+/// Two Foghorns on one topic: one is killed, the other is left alone.
+pub struct Pair {
+    pub load: Load,
+    pub victim: Foghorn,
+    pub told: Receivers,
+    twin: Foghorn,
+    twin_told: Receivers,
+    figures: Figures,
+}
+
+/// What a run amounts to.
+#[derive(Debug, Default)]
+struct Figures {
+    kills: usize,
+    /// From the start of a process to its first judgement.
+    recoveries: Vec<Duration>,
+}
+
+impl Pair {
+    pub fn start(cluster: &Cluster) -> Pair {
+        let topic = unique("crash");
+        cluster.create_topic(&topic, PARTITIONS);
+        let load = Load::start(cluster.producer(), topic.clone());
+        let (told, twin_told) = (Receivers::start(), Receivers::start());
+        let mut victim = Foghorn::new(cluster, &topic, &unique("crash-victim"), &told.config());
+        let mut twin = Foghorn::new(cluster, &topic, &unique("crash-twin"), &twin_told.config());
+        let started = Instant::now();
+        victim.start(None);
+        twin.start(None);
+        victim.wait_until_judging(started);
+        twin.wait_until_judging(started);
+        Pair { load, victim, told, twin, twin_told, figures: Figures::default() }
+    }
+
+    /// Kills the victim after a while, and starts it again.
+    pub fn kill_after(&mut self, moment: Duration) {
+        std::thread::sleep(moment);
+        self.kill();
+        self.revive();
+    }
+
+    pub fn kill(&mut self) {
+        self.victim.assert_alive();
+        self.victim.kill();
+        self.figures.kills += 1;
+        self.load.clock.gone();
+    }
+
+    /// Starts the victim and waits until it works.
+    pub fn revive(&mut self) {
+        let started = Instant::now();
+        self.victim.start(None);
+        self.figures.recoveries.push(self.victim.wait_until_judging(started));
+        self.load.clock.back();
+    }
+
+    /// Kills the victim, lets it kill itself at a crash point, and starts it for good.
+    pub fn crash_at(&mut self, point: &str, times: u32) {
+        self.kill();
+        self.victim.start(Some((point, times)));
+        // It has to come so far first.
+        self.load.clock.back();
+        self.victim.wait_until_crashed(point);
+        self.figures.kills += 1;
+        self.load.clock.gone();
+        self.revive();
+    }
+
+    /// Lets everything end, and compares.
+    pub fn compare(mut self) {
+        self.load.end();
+        self.wait_until_told();
+        let (victim, twin) = (self.told.transcript(), self.twin_told.transcript());
+        assert_same(&twin, &victim, &self.victim.log());
+        for service in 0..SERVICES {
+            let name = format!("svc-{service:02}");
+            let of =
+                |status: &str| twin.values().filter(|said| said.status == status && said.alerts[0][0] == name).count();
+            let bad = self.load.clock.bad_times(service);
+            assert_eq!((of("firing"), of("resolved")), (bad, bad), "{name}, as the script has it");
+        }
+        self.assert_bounded();
+    }
+
+    /// Both were told of the end of everything: so many notifications as the script asks for, or patience ends.
+    fn wait_until_told(&mut self) {
+        let bad = self.load.bad_times();
+        let started = Instant::now();
+        while self.told.transcript().len() < 2 * bad || self.twin_told.transcript().len() < 2 * bad {
+            if started.elapsed() > PATIENCE {
+                eprintln!(
+                    "told {} and {} of {}",
+                    self.told.transcript().len(),
+                    self.twin_told.transcript().len(),
+                    2 * bad
+                );
+                return; // the comparison says what is missing
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.victim.assert_alive();
+        self.twin.assert_alive();
+    }
+
+    /// Without their keys receivers saw at most one more for each kill, and each says so.
+    fn assert_bounded(&self) {
+        let (repeats, chat) = (self.told.repeats(), self.told.chat_repeats());
+        let Figures { kills, recoveries } = &self.figures;
+        eprintln!(
+            "{kills} kills, {} events, {} notifications; repeated: {} of the webhook's, {} of the chat's; paged twice: {}; \
+             from start to first judgement: {:?} at most, {:?} in the mean",
+            self.load.clock.events.load(std::sync::atomic::Ordering::Relaxed),
+            self.told.transcript().len(),
+            repeats.len(),
+            chat.len(),
+            self.told.paged_twice().len(),
+            recoveries.iter().max().unwrap_or(&Duration::ZERO),
+            recoveries.iter().sum::<Duration>() / recoveries.len().max(1) as u32,
+        );
+        assert_eq!(self.told.paged_twice(), Vec::<String>::new());
+        assert!(repeats.iter().all(|marked| *marked), "an unmarked repeat at the webhook: {repeats:?}");
+        assert!(chat.iter().all(|marked| *marked), "an unmarked repeat in the chat: {chat:?}");
+        assert!(chat.len() <= *kills, "{} repeats in the chat by {kills} kills", chat.len());
+        assert_eq!(self.twin_told.repeats(), Vec::<bool>::new());
+    }
+}
+
+fn assert_same(twin: &Transcript, victim: &Transcript, log: &str) {
+    let only = |these: &Transcript, those: &Transcript| -> Vec<String> {
+        let missing = these.iter().filter(|(key, said)| those.get(*key) != Some(said));
+        missing.map(|(key, said)| format!("  {key} {said:?}\n")).collect()
+    };
+    let (lost, made_up) = (only(twin, victim).concat(), only(victim, twin).concat());
+    assert!(
+        lost.is_empty() && made_up.is_empty(),
+        "not told by who was killed:\n{lost}told by nobody else:\n{made_up}\n{log}"
+    );
+}
+
+/// Kills the victim at every crash point, and `more` times at random.
+fn kill_often(pair: &mut Pair, points: &[&str], more: usize) {
+    let mut chance = Chance(0x5eed);
+    for point in points {
+        pair.crash_at(point, 1 + chance.below(2) as u32);
+        pair.kill_after(Duration::from_millis(chance.below(500)));
+    }
+    for _ in 0..more {
+        pair.kill_after(Duration::from_millis(chance.below(4_000)));
+    }
+}
+
+/// The embedded broker keeps who was killed in the group for a while, so each kill takes its time.
+#[test]
+fn killed_it_tells_the_same_on_the_embedded_broker() {
+    let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
+    let mut pair = Pair::start(&cluster);
+    kill_often(&mut pair, &["delivery_answered"], 2);
+    pair.compare();
+}
+
+#[test]
+fn killed_at_every_crash_point_it_tells_the_same_on_apache_kafka() {
+    let Some(cluster) = Cluster::start(Kind::Apache) else { return };
+    let mut pair = Pair::start(&cluster);
+    kill_often(&mut pair, CRASH_POINTS, 0);
+    pair.compare();
+}
+
+/// Fifty kills, or as many as `FOGHORN_CRASH_KILLS` says.
+#[test]
+#[ignore = "takes minutes"]
+fn killed_for_minutes_it_tells_the_same_on_apache_kafka() {
+    let kills = std::env::var("FOGHORN_CRASH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(50);
+    let Some(cluster) = Cluster::start(Kind::Apache) else { return };
+    let mut pair = Pair::start(&cluster);
+    let at_points = 3 * CRASH_POINTS.len();
+    kill_often(&mut pair, CRASH_POINTS, usize::saturating_sub(kills, at_points));
+    pair.compare();
+}
+
+/// The same each time.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}

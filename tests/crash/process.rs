@@ -1,0 +1,185 @@
+//! The process under test: started, killed, asked how it is, started again.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::receivers::Receivers;
+use crate::support::cluster::Cluster;
+use crate::support::wait::{PATIENCE, wait_for};
+
+/// One Foghorn with a folder of its own: configuration, rules and state. What runs in it may change.
+pub struct Foghorn {
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+    /// Everything it has written to standard error, over all its lives.
+    log: Arc<Mutex<String>>,
+    /// Where this life's part of the log begins.
+    born: usize,
+}
+
+const RULES: &str = "\
+groups:
+  - name: crash
+    interval: 1s
+    rules:
+      - alert: ManyErrors
+        from: requests
+        by: [service]
+        window: 5s
+        let:
+          errors: count(*) FILTER (WHERE status >= 500)
+          p99: quantile(latency_ms, 0.99)
+        when: errors >= 10 && p99 > 0
+        for: 2s
+        keep_firing_for: 1s
+        labels: { severity: critical }
+";
+
+impl Foghorn {
+    /// Makes the folder; starts nothing.
+    pub fn new(cluster: &Cluster, topic: &str, group: &str, receivers: &str) -> Foghorn {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bootstrap = cluster.bootstrap();
+        // The embedded broker does not know members by name: it waits for who was killed until the session is over.
+        let session = match cluster {
+            Cluster::Embedded(_) => ", session.timeout.ms: 3000, heartbeat.interval.ms: 300",
+            Cluster::Apache(_) | Cluster::Own(_) => "",
+        };
+        let config = format!(
+            "kafka:\n  brokers: [\"{bootstrap}\"]\n  group: {group}\n  start: earliest\n  \
+             properties: {{ fetch.wait.max.ms: 20, reconnect.backoff.max.ms: 500{session} }}\n\
+             streams:\n  requests:\n    topics: {topic}\n    format: json\n    \
+             time: {{ field: ts, format: epoch_ms }}\n    lateness: 200ms\n    idle_timeout: 1h\n    stall_timeout: 1h\n    \
+             fields: {{ service: string, status: int, latency_ms: int }}\n\
+             rules: rules.yaml\n{receivers}"
+        );
+        std::fs::write(folder.path().join("foghorn.yaml"), config).expect("written");
+        std::fs::write(folder.path().join("rules.yaml"), RULES).expect("written");
+        Foghorn { folder, child: None, log: Arc::default(), born: 0 }
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// Starts it; `crash_at` is a crash point, and how often it is passed before it kills.
+    pub fn start(&mut self, crash_at: Option<(&str, u32)>) {
+        assert!(self.child.is_none(), "it runs already");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foghorn"));
+        command
+            .args(["run", "--listen", "127.0.0.1:0", "--shards", "2", "--state", "state"])
+            .current_dir(&self.folder)
+            .env_remove("FOGHORN_CONFIG")
+            .envs(Receivers::environment())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        if let Some((point, times)) = crash_at {
+            command.env("FOGHORN_CRASH_AT", format!("{point}:{times}"));
+        }
+        let mut child = command.spawn().expect("the program is built");
+        self.born = self.log.lock().len();
+        let (pipe, log) = (child.stderr.take().expect("piped"), self.log.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                let mut log = log.lock();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        self.child = Some(child);
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.as_ref().expect("it runs").id() as i32
+    }
+
+    /// SIGKILL, now.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().expect("ours to kill");
+        child.wait().expect("a child");
+    }
+
+    /// Waits until it has killed itself at a crash point.
+    pub fn wait_until_crashed(&mut self, point: &str) {
+        let mut child = self.child.take().expect("it runs");
+        let ended = wait_for(&format!("the crash at {point}"), || child.try_wait().expect("a child"));
+        assert_eq!(ended.signal(), Some(libc::SIGKILL), "at {point}: {ended}\n{}", self.log());
+    }
+
+    /// SIGTERM; how it ended and how long that took.
+    pub fn terminate(&mut self) -> (ExitStatus, Duration) {
+        let started = Instant::now();
+        // SAFETY: a plain system call; the child is ours and not yet waited for.
+        unsafe { libc::kill(self.pid(), libc::SIGTERM) };
+        let mut child = self.child.take().expect("it runs");
+        (wait_for("the process to end", || child.try_wait().expect("a child")), started.elapsed())
+    }
+
+    /// Whether it ended by itself, which it must not.
+    pub fn assert_alive(&mut self) {
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child"));
+        assert!(ended.is_none(), "it ended by itself: {ended:?}\n{}", self.log());
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// What this life has logged so far.
+    pub fn log_of_this_life(&self) -> String {
+        self.log.lock()[self.born..].to_owned()
+    }
+
+    /// Status and body of an answer; `None` while nobody answers.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let log = self.log_of_this_life();
+        let address = log.split("the page is on http://").nth(1)?;
+        let address: String = address.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+        let mut stream = TcpStream::connect(address.trim_end_matches('.')).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// The sum over a metric's series.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics")?;
+        let of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let values: Vec<f64> =
+            text.lines().filter(of).filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
+        (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// Waits until something was judged in this life, which says that state, group and partitions are there. How long it
+    /// took since `since`.
+    pub fn wait_until_judging(&mut self, since: Instant) -> Duration {
+        loop {
+            if self.metric("foghorn_rule_evaluations_total").is_some_and(|judged| judged > 0.0) {
+                return since.elapsed();
+            }
+            self.assert_alive();
+            assert!(since.elapsed() < PATIENCE, "nothing is judged: {:?}\n{}", self.get("/readyz"), self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Foghorn {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
