@@ -73,6 +73,8 @@ impl Live {
              streams:\n  requests:\n    topics: {topic}\n    format: json\n    time: {{ field: ts, format: epoch_ms }}\n    \
              lateness: 200ms\n    idle_timeout: 1s\n    fields: {{ service: string, status: int }}\n{keys}\
              rules: rules.yaml\n\
+             state: {{ dir: state }}\n\
+             server: {{ listen: \"127.0.0.1:0\" }}\n\
              route: {{ receiver: hook, group_wait: 100ms, group_interval: 1s }}\n\
              receivers:\n  - name: hook\n    webhook_configs: [{{ url: \"{}\" }}]\n",
             cluster.bootstrap(),
@@ -83,13 +85,20 @@ impl Live {
         fs::write(folder.path().join("rules.yaml"), rules).expect("written");
         let log = fs::File::create(folder.path().join("log")).expect("made");
         let child = Command::new(env!("CARGO_BIN_EXE_foghorn"))
-            .args(["run", "--listen", "127.0.0.1:0", "--shards", "2"])
+            .args(["run", "--shards", "2"])
             .current_dir(&folder)
             .env_remove("FOGHORN_CONFIG")
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("the program is built");
+        let log = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+        let port = wait_for("the page", || {
+            let log = log();
+            let port = log.split("the page is on http://127.0.0.1:").nth(1)?;
+            port.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u16>().ok()
+        });
+        std::net::TcpStream::connect(("127.0.0.1", port)).expect("port 0 is a free one, and the log tells which");
         Live { running: Running(child), webhook, producer: cluster.producer(), topic, folder, _runtime: runtime }
     }
 
@@ -126,8 +135,8 @@ impl Live {
         }
     }
 
-    fn terminate(self) -> (ExitStatus, WebhookStandin) {
-        (self.running.terminate(), self.webhook)
+    fn terminate(self) -> (ExitStatus, WebhookStandin, tempfile::TempDir) {
+        (self.running.terminate(), self.webhook, self.folder)
     }
 }
 
@@ -172,9 +181,23 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
     assert!(live.webhook.messages().iter().all(|message| !message.repeat));
 
     let log = live.log();
-    let (status, webhook) = live.terminate();
+    let (status, webhook, folder) = live.terminate();
     assert_eq!(status.code(), Some(0), "{log}");
     assert_eq!(webhook.messages().len(), 2, "an orderly end says nothing new");
+
+    let history = Command::new(env!("CARGO_BIN_EXE_foghorn"))
+        .args(["history", "--ndjson"])
+        .current_dir(&folder)
+        .env_remove("FOGHORN_CONFIG")
+        .output()
+        .expect("the program is built");
+    let history = String::from_utf8(history.stdout).expect("UTF-8");
+    let records: Vec<serde_json::Value> =
+        history.lines().map(|line| serde_json::from_str(line).expect("a record a line")).collect();
+    let first = |what: &str| records.iter().position(|record| record["what"] == what || record["kind"] == what);
+    let story = ["started", "rules", "fired", "joined", "written", "delivered", "resolved", "stopped"].map(first);
+    assert!(story.is_sorted() && story[0] == Some(0), "{story:?} in {history}");
+    assert_eq!(story[7], Some(records.len() - 1), "the end is the last word: {history}");
 
     let mut letters = Vec::new();
     let mut config = cluster.settings(&unique("reader")).consumer().expect("valid settings");

@@ -222,6 +222,8 @@ fn every_refusal_and_metric_is_in_the_readme() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
     let refusals = foghorn::model::Refusal::ALL.iter().map(|refusal| refusal.name().to_owned());
     let metrics = foghorn::api::metrics::NAMES.iter().map(|name| (*name).to_owned());
-    let missing: Vec<String> = refusals.chain(metrics).filter(|name| !readme.contains(&format!("`{name}`"))).collect();
+    let drops = foghorn::edge::history::DropReason::ALL.iter().map(|reason| reason.name().to_owned());
+    let missing: Vec<String> =
+        refusals.chain(metrics).chain(drops).filter(|name| !readme.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "the README does not explain: {missing:?}");
 }

@@ -160,6 +160,14 @@ impl Life {
         }
     }
 
+    /// When the episode began to fire; `None` while pending.
+    pub const fn fired_at(&self) -> Option<EventTime> {
+        match self {
+            Life::Pending { .. } => None,
+            Life::Firing { fired_at, .. } | Life::Resolved { fired_at, .. } => Some(*fired_at),
+        }
+    }
+
     pub const fn name(&self) -> &'static str {
         match self {
             Life::Pending { .. } => "pending",

@@ -40,6 +40,10 @@ pub const NAMES: &[&str] = &[
     "foghorn_kafka_lag",
     "foghorn_kafka_gaps_total",
     "foghorn_kafka_lost_records_total",
+    "foghorn_history_records_total",
+    "foghorn_history_dropped_total",
+    "foghorn_history_bytes",
+    "foghorn_history_last_write_age_seconds",
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
     "process_open_fds",
@@ -54,6 +58,7 @@ pub fn text(api: &Api, now: WallTime) -> Result<String, fmt::Error> {
     rules(api, &mut scrape);
     shards(api, &mut scrape);
     people(api, &mut scrape);
+    records(api, now, &mut scrape);
     own_process(&mut scrape);
     let mut out = String::new();
     text::encode(&mut out, &scrape.0)?;
@@ -194,6 +199,18 @@ fn people(api: &Api, scrape: &mut Scrape) {
         (vec![("receiver", &*receiver.name), ("integration", &*receiver.integration)], receiver.waiting as f64)
     });
     scrape.gauge("foghorn_notifications_waiting", "Notifications that are queued or under way", waiting);
+}
+
+/// Nothing where no history is kept.
+fn records(api: &Api, now: WallTime, scrape: &mut Scrape) {
+    let Some(health) = api.status.history().map(|history| history.health(now)) else { return };
+    let written = health.written.iter().map(|(kind, count)| (vec![("kind", kind.name())], *count as f64));
+    scrape.counter("foghorn_history_records_total", "Records written to the history", written);
+    let dropped = health.dropped.iter().map(|(reason, count)| (vec![("reason", reason.name())], *count as f64));
+    scrape.counter("foghorn_history_dropped_total", "Records that are not in the history, by reason", dropped);
+    scrape.gauge("foghorn_history_bytes", "Size of the history and its log", [(vec![], health.bytes as f64)]);
+    let age = health.last_write.map(|at| (vec![], now.since(at).as_secs_f64()));
+    scrape.gauge("foghorn_history_last_write_age_seconds", "How long ago records were last written", age);
 }
 
 fn own_process(scrape: &mut Scrape) {

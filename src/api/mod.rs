@@ -7,10 +7,12 @@
 //! | `/metrics` | Prometheus text |
 //! | `/healthz`, `/readyz` | alive; partitions assigned and the desk running |
 //! | `/api/v1/rules`, `/api/v1/alerts` | in Prometheus' shapes |
+//! | `/api/v1/history` | what is on record, newest first, a page at a time |
 //! | `/api/v1/status` | streams, partitions and receivers as JSON |
 //!
 //! Everything is a read of [`Status`]; nothing here can change the engine.
 
+mod history;
 pub mod metrics;
 mod page;
 mod prometheus;
@@ -52,6 +54,7 @@ impl Api {
             .route("/readyz", get(ready))
             .route("/api/v1/rules", get(prometheus::rules))
             .route("/api/v1/alerts", get(prometheus::alerts))
+            .route("/api/v1/history", get(history::history))
             .route("/api/v1/status", get(prometheus::status))
             .with_state(self)
     }
@@ -70,11 +73,11 @@ impl Api {
 }
 
 async fn index(State(api): State<Api>) -> Response {
-    render(page::page(&api, clock::now()))
+    render(page::page(&api, clock::now(), &history::recent(&api).await))
 }
 
 async fn live(State(api): State<Api>) -> Response {
-    render(page::live(&api, clock::now()))
+    render(page::live(&api, clock::now(), &history::recent(&api).await))
 }
 
 fn render(html: askama::Result<String>) -> Response {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::alert::life::{Alert, Life};
 use crate::api::Api;
+use crate::edge::history::Stored;
 use crate::model::time::{EventTime, Millis, WallTime};
 use crate::notify::present;
 
@@ -39,6 +40,16 @@ struct LivePart {
     rules: Vec<RuleRow>,
     receivers: Vec<ReceiverRow>,
     problems: Vec<String>,
+    history_problem: Option<String>,
+    past: Vec<PastRow>,
+}
+
+/// An alert that moved.
+struct PastRow {
+    at: String,
+    what: String,
+    state: &'static str,
+    line: String,
 }
 
 /// Alerts of one state.
@@ -106,12 +117,12 @@ struct ReceiverRow {
 }
 
 /// The whole document.
-pub fn page(api: &Api, now: WallTime) -> askama::Result<String> {
-    Page { title: api.title.to_string(), version: env!("CARGO_PKG_VERSION"), live: live(api, now)? }.render()
+pub fn page(api: &Api, now: WallTime, past: &[Stored]) -> askama::Result<String> {
+    Page { title: api.title.to_string(), version: env!("CARGO_PKG_VERSION"), live: live(api, now, past)? }.render()
 }
 
 /// What changes.
-pub fn live(api: &Api, now: WallTime) -> askama::Result<String> {
+pub fn live(api: &Api, now: WallTime, past: &[Stored]) -> askama::Result<String> {
     let kafka = api.kafka();
     LivePart {
         now: now.to_string(),
@@ -121,9 +132,26 @@ pub fn live(api: &Api, now: WallTime) -> askama::Result<String> {
         streams: streams(api, now),
         rules: rules(api),
         receivers: receivers(api, now),
+        past: past.iter().map(past_row).collect(),
+        history_problem: api.status.history().and_then(|history| history.health(now).problem),
         problems: kafka.iter().flat_map(|stats| &stats.problems).map(|problem| problem.text.clone()).collect(),
     }
     .render()
+}
+
+fn past_row(stored: &Stored) -> PastRow {
+    let record = &stored.entry.record;
+    PastRow {
+        at: stored.entry.at.to_string(),
+        what: record.what().replace('_', " "),
+        state: match record.what() {
+            "began" => "pending",
+            "fired" | "fired_again" => "firing",
+            "resolved" => "resolved",
+            _ => "inactive",
+        },
+        line: record.line(),
+    }
 }
 
 fn sections(api: &Api, now: WallTime) -> Vec<Section> {
@@ -323,6 +351,17 @@ pub fn status_json(api: &Api, now: WallTime) -> Value {
             })
         })
         .collect();
+    let history = api.status.history().map(|history| history.health(now)).map(|health| {
+        json!({
+            "file": health.path,
+            "rows": health.rows,
+            "bytes": health.bytes,
+            "written": health.written.iter().map(|(kind, n)| (kind.name(), n)).collect::<BTreeMap<_, _>>(),
+            "dropped": health.dropped.iter().map(|(reason, n)| (reason.name(), n)).collect::<BTreeMap<_, _>>(),
+            "lastWrite": health.last_write.map(|at| at.to_string()),
+            "problem": health.problem,
+        })
+    });
     let desk = api.status.desk.lock();
     json!({
         "now": now.to_string(),
@@ -332,5 +371,6 @@ pub fn status_json(api: &Api, now: WallTime) -> Value {
         "streams": streams,
         "desk": desk.counts,
         "receivers": desk.lanes,
+        "history": history,
     })
 }

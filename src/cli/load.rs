@@ -8,8 +8,10 @@ use crate::alert::route::{GroupBy, Route, RouteTree};
 use crate::config::checked::{Config, StreamConfig};
 use crate::config::defaults;
 use crate::config::load::{Loaded, load_config, load_rules, load_rules_from_text};
+use crate::edge::commit;
 use crate::engine::desk::{DeskConfig, ReceiverPolicy};
 use crate::engine::plan::Plan;
+use crate::engine::record::RulesRecord;
 use crate::notify::outbox::IntegrationPolicy;
 
 /// The receiver there is when nothing is configured.
@@ -24,6 +26,8 @@ pub struct World {
     pub streams: Vec<StreamConfig>,
     /// `None` where only rule files were loaded.
     pub config: Option<Config>,
+    /// The rules' files, for the record.
+    pub rules: RulesRecord,
 }
 
 impl World {
@@ -61,7 +65,8 @@ impl World {
         let url =
             loaded.config.as_ref().map_or_else(|| EXTERNAL_URL.into(), |config| config.server.external_url.clone());
         let plan = Arc::new(Plan::build(&schemas, &loaded.rules.rules).with_external_url(&url));
-        World { plan, streams: loaded.streams, config: loaded.config }
+        let rules = rules_record(&loaded);
+        World { plan, streams: loaded.streams, config: loaded.config, rules }
     }
 
     /// What the desk is told; without a configuration, one receiver that prints.
@@ -83,4 +88,12 @@ impl World {
             anyhow::anyhow!("there is no stream `{name}`; there are: {}", known.join(", "))
         })
     }
+}
+
+/// All files but the configuration, which is read first: what the rules say stands in them.
+fn rules_record(loaded: &Loaded) -> RulesRecord {
+    let files = loaded.diagnostics.sources().iter().skip(usize::from(loaded.config_path.is_some()));
+    let files: Vec<(&str, &str)> = files.map(|file| (&*file.name, &*file.text)).collect();
+    let folder = files.first().and_then(|(name, _)| Path::new(name).parent().filter(|_| loaded.config_path.is_some()));
+    RulesRecord::of(files.iter().copied(), loaded.rules.rules.len(), folder.and_then(commit::checked_out))
 }

@@ -7,6 +7,8 @@ mod bench;
 mod check;
 mod completions;
 mod demo;
+mod history;
+mod keep;
 mod load;
 mod replay;
 mod run;
@@ -23,6 +25,7 @@ pub use bench::{BenchArgs, BrokerArgs};
 pub use check::CheckArgs;
 pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
+pub use history::HistoryArgs;
 pub use replay::ReplayArgs;
 pub use run::RunArgs;
 pub use schema::SchemaArgs;
@@ -63,6 +66,8 @@ pub enum Command {
     Run(RunArgs),
     /// Recorded data through the same machine: what would have been sent, and when.
     Replay(ReplayArgs),
+    /// What happened: alerts, notifications, rule sets, operators' actions, runs.
+    History(HistoryArgs),
     /// Run scenarios: what is loaded, what must come of it.
     Test(TestArgs),
     /// Measure what this machine can do.
@@ -96,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, &cli.global),
         Command::Run(args) => run::run(args, &cli.global),
         Command::Replay(args) => replay::run(args, &cli.global),
+        Command::History(args) => history::run(args, &cli.global),
         Command::Test(args) => test::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global),
         Command::BenchBroker(args) => bench::run_broker(args),

@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::keep;
 use super::load::World;
 use super::state::{self, Beginning};
 use super::{CommandError, GlobalArgs, LogFormatArg};
 use crate::api::Api;
 use crate::config::checked::{Config, LogFormat, StreamConfig};
+use crate::config::defaults;
+use crate::edge::history::Retention;
 use crate::edge::kafka::{ConsumerConfig, DeadLetterProducer, KafkaSettings, Start, StreamTopics};
 use crate::edge::observe;
 use crate::edge::senders::Senders;
 use crate::edge::{clock, kafka, secrets};
 use crate::engine::local::Happening;
+use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
 use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, Status};
 
@@ -127,7 +131,22 @@ async fn serve(
     listen: &str,
     state: Option<&Path>,
 ) -> Result<ExitCode, CommandError> {
-    let status = Arc::new(Status::new(shards, clock::now()));
+    let started = clock::now();
+    let dir = state.or(config.state.as_ref().map(|state| &*state.dir));
+    let default = Retention { keep: defaults::HISTORY_KEEP, rows_max: defaults::HISTORY_ROWS_MAX };
+    let retention = config.state.as_ref().map_or(default, |state| state.history);
+    let history = dir.map(|dir| keep::open(dir, retention, started)).transpose()?;
+    let beginning = match dir {
+        Some(dir) => state::remember(dir, CHECKPOINT_EVERY, world, history.as_deref())?,
+        None => {
+            tracing::warn!(
+                "nothing outlives this process: after a restart, timers begin anew and open alerts are told again; \
+                 name a directory for it: `state: {{ dir: /var/lib/foghorn }}`"
+            );
+            state::forgetful(world)
+        }
+    };
+    let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
     let senders = senders(config)?;
     let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
     let address = listener.local_addr()?;
@@ -135,10 +154,7 @@ async fn serve(
     let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
-    let Beginning { desk, restore, memory, .. } = match state {
-        Some(dir) => state::remember(dir, CHECKPOINT_EVERY, world)?,
-        None => state::forgetful(world),
-    };
+    let Beginning { desk, restore, memory, from } = beginning;
     let plan = world.plan.clone();
     let parts = Parts { plan, shards, consumer, dead_letters, seed: seed(), status, restore, memory };
     tracing::info!(
@@ -147,7 +163,15 @@ async fn serve(
         shards,
         "watching; the page is on http://{address}"
     );
-    runtime::run(parts, desk, Arc::new(senders), stop_signal()).await?;
+    if let Some(history) = &history {
+        let restored = from.map_or(Restored::Nothing, |from| from.restored());
+        keep::started(history, restored, &world.rules);
+    }
+    let ended = runtime::run(parts, desk, Arc::new(senders), stop_signal()).await;
+    if let Some(history) = &history {
+        keep::stopped(history, &ended.as_ref().map_or_else(ToString::to_string, |_| "told to".to_owned()));
+    }
+    ended?;
     for producer in producers {
         producer.flush(runtime::DRAIN_MAX);
     }

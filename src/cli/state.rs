@@ -9,7 +9,9 @@ use super::load::World;
 use super::run::seed;
 use crate::edge::clock;
 use crate::edge::disk::{Loaded, StateDir};
-use crate::engine::desk::{Desk, DeskConfig, DeskInput};
+use crate::edge::history::Recorder;
+use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
+use crate::engine::record::Restored;
 use crate::engine::state::ShardCut;
 use crate::model::WallTime;
 use crate::runtime::Memory;
@@ -34,13 +36,25 @@ pub(super) struct From {
     pub logged: usize,
 }
 
+impl From {
+    /// For the history.
+    pub fn restored(&self) -> Restored {
+        Restored::Checkpoint { taken_at: self.taken_at, inputs: self.logged as u64 }
+    }
+}
+
 /// Begins without a past, and leaves none.
 pub(super) fn forgetful(world: &World) -> Beginning {
     Beginning { desk: Desk::new(world.desk(), seed()), restore: Vec::new(), memory: None, from: None }
 }
 
 /// Takes the directory and goes on from what it holds.
-pub(super) fn remember(dir: &Path, every: Duration, world: &World) -> Result<Beginning, CommandError> {
+pub(super) fn remember(
+    dir: &Path,
+    every: Duration,
+    world: &World,
+    history: Option<&Recorder>,
+) -> Result<Beginning, CommandError> {
     let dir = Arc::new(StateDir::open(dir)?);
     let mut loaded = dir.load()?;
     for (path, why) in &loaded.broken {
@@ -51,7 +65,7 @@ pub(super) fn remember(dir: &Path, every: Duration, world: &World) -> Result<Beg
     let head = loaded.checkpoint.as_ref().map(|checkpoint| checkpoint.head.clone());
     let desk_seed = head.as_ref().map_or_else(seed, |head| head.seed);
     let same_desk = head.as_ref().is_none_or(|head| head.desk_meaning == meaning);
-    let (desk, restore) = revive(config, desk_seed, same_desk, &mut loaded);
+    let (desk, restore) = revive(config, desk_seed, same_desk, &mut loaded, history);
     let from = head.map(|head| From {
         number: head.number,
         taken_at: head.taken_at,
@@ -65,7 +79,13 @@ pub(super) fn remember(dir: &Path, every: Duration, world: &World) -> Result<Beg
 }
 
 /// The desk as it was when the process before ended: the checkpoint, and everything that was logged after it.
-fn revive(config: DeskConfig, seed: u64, same_desk: bool, loaded: &mut Loaded) -> (Desk, Vec<ShardCut>) {
+fn revive(
+    config: DeskConfig,
+    seed: u64,
+    same_desk: bool,
+    loaded: &mut Loaded,
+    history: Option<&Recorder>,
+) -> (Desk, Vec<ShardCut>) {
     let mut desk = Desk::new(config, seed);
     let Some(checkpoint) = loaded.checkpoint.take() else { return (desk, Vec::new()) };
     let mut out = Vec::new();
@@ -81,14 +101,21 @@ fn revive(config: DeskConfig, seed: u64, same_desk: bool, loaded: &mut Loaded) -
             "an unsent notification has nowhere to go: its receiver is no longer configured"
         );
     }
+    history.inspect(|history| history.made_again(true));
     for entry in &loaded.entries {
         // Under other receivers the same numbers name other deliveries; what has no receipt is sent again, and marked.
         let foreign = !same_desk && matches!(entry.input, DeskInput::Receipt { .. });
         if !foreign {
             desk.handle(entry.at, entry.input.clone(), &mut out);
-            out.clear(); // it was done, or it is under way without an answer
+        }
+        // What was to be delivered is done, or under way without an answer. History takes what it missed.
+        for output in out.drain(..) {
+            if let (Some(history), DeskOutput::Journal(entry)) = (history, output) {
+                history.entry(&entry);
+            }
         }
     }
+    history.inspect(|history| history.made_again(false));
     (desk, checkpoint.shards)
 }
 

@@ -8,6 +8,7 @@
 pub mod kafka;
 mod notify;
 mod route;
+mod state;
 pub mod stream;
 
 pub use route::shipped as shipped_routes;
@@ -52,6 +53,7 @@ impl<'a> Checker<'a> {
         let receivers = self.receivers(raw);
         let routes = self.routes(raw, receivers.as_deref());
         let limits = self.limits(raw.limits.get());
+        let state = raw.state.get().map(|state| self.state(state));
         if self.log.errors() > before {
             return None;
         }
@@ -64,6 +66,7 @@ impl<'a> Checker<'a> {
             server: server?,
             log: log?,
             shards,
+            state: state.flatten(),
         })
     }
 
@@ -126,7 +129,7 @@ impl<'a> Checker<'a> {
         limits
     }
 
-    fn bound<T: Copy + Default + PartialEq>(&mut self, given: &Given<At<T>>, into: &mut T) {
+    pub(super) fn bound<T: Copy + Default + PartialEq>(&mut self, given: &Given<At<T>>, into: &mut T) {
         let Some(at) = given.get() else { return };
         if at.value == T::default() {
             self.log.error(Code::BadValue, at.place, "a limit of 0 lets nothing through").hint("write at least 1");

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::alert::route::RouteTree;
+use crate::edge::history::Retention;
 use crate::edge::kafka::{self, KafkaSettings, SaslMechanism, Start};
 use crate::engine::desk::{DeskBounds, DeskConfig, ReceiverPolicy};
 use crate::model::schema::StreamSchema;
@@ -28,6 +29,15 @@ pub struct Config {
     pub log: LogConfig,
     /// `None` for the number of cores.
     pub shards: Option<usize>,
+    /// `None` where nothing outlives the process.
+    pub state: Option<StateConfig>,
+}
+
+/// What outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateConfig {
+    pub dir: PathBuf,
+    pub history: Retention,
 }
 
 impl Config {

@@ -30,5 +30,11 @@ pub const GROUP_BY: &str = "alertname";
 /// The file `foghorn check` and `foghorn run` look for.
 pub const FILE_NAME: &str = "foghorn.yaml";
 
+/// A quarter: who looks back further does so in what they keep for good.
+pub const HISTORY_KEEP: Millis = Millis::from_secs(90 * 86_400);
+
+/// About a gigabyte.
+pub const HISTORY_ROWS_MAX: u64 = 1_000_000;
+
 /// Threads for the data plane; more than this on one machine has never paid.
 pub const SHARDS_MAX: usize = 64;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::check::stream::Home;
 use super::check::{Checker, Reference};
-use super::checked::{Config, Limits, StreamConfig};
+use super::checked::{Config, Limits, StateConfig, StreamConfig};
 use super::defaults;
 use super::files::{self, Found};
 use super::raw::{RawConfig, RawStream};
@@ -93,6 +93,16 @@ pub fn load_config(path: &Path) -> Result<Loaded, LoadError> {
     Ok(Loaded { config, streams: streams.list(), rules, config_path: Some(path.to_owned()), diagnostics: log })
 }
 
+/// What a configuration says about state, whatever else is wrong with it.
+pub fn load_state(path: &Path) -> Result<Option<StateConfig>, LoadError> {
+    let text = read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    let mut log = Diagnostics::new();
+    let file = log.add_file(display(path), text);
+    let raw = yaml::parse(file, &mut log).and_then(|node| RawConfig::read(&node, &mut log));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(raw.and_then(|raw| raw.state.get().and_then(|state| Checker::new(folder, &mut log).state(state))))
+}
+
 /// Rule files by path, folder or pattern. Their streams come from `config`, or from a configuration found beside or
 /// above them, or from themselves.
 pub fn load_rules(paths: &[PathBuf], config: Option<&Path>) -> Result<Loaded, LoadError> {
@@ -146,7 +156,8 @@ pub fn load_rules_from_text(name: &str, text: &str) -> Loaded {
 
 /// Whether a file is a configuration rather than rules, going by its keys.
 pub fn is_config(path: &Path) -> bool {
-    const CONFIG_KEYS: [&str; 8] = ["kafka", "rules", "route", "receivers", "global", "server", "log", "shards"];
+    const CONFIG_KEYS: [&str; 9] =
+        ["kafka", "rules", "route", "receivers", "global", "server", "log", "shards", "state"];
     if path.file_name().is_some_and(|name| name == defaults::FILE_NAME) {
         return path.is_file();
     }

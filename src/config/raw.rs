@@ -9,6 +9,7 @@ pub use stream::*;
 
 use crate::config::defaults;
 use crate::engine::desk::DeskBounds;
+use crate::model::time::Millis;
 use crate::rule::yaml::read::{At, Entries, OneOrMany, texts, yaml_choice, yaml_map};
 
 yaml_map! {
@@ -37,6 +38,8 @@ yaml_map! {
         pub shards: At<usize>,
         /// Bounds on memory.
         pub limits: RawLimits,
+        /// What outlives the process. Left out, nothing does: there is no history.
+        pub state: RawState,
     }
     elsewhere {
         "groups" ("rules"): "rules stand in files of their own, listed under `rules`",
@@ -47,6 +50,7 @@ yaml_map! {
         "time_intervals": "mute times are not supported yet",
         "brokers": "brokers stand under `kafka`",
         "topics": "topics stand under a stream: `streams: { NAME: { topics: … } }`",
+        "history": "it stands under `state`: `state: { dir: …, history: { keep: 90d } }`",
     }
 }
 
@@ -183,5 +187,35 @@ yaml_map! {
         /// Alerts shown in one notification. Beyond it, the changed ones are shown first and the rest is counted.
         #[schemars(extend("default" = DeskBounds::default().alerts_per_notification_max))]
         pub alerts_per_notification: At<usize>,
+    }
+}
+
+yaml_map! {
+    /// What outlives the process.
+    pub struct RawState {
+        /// A directory of Foghorn's own, on a disk of this machine. It is made where it is missing.
+        #[schemars(required)]
+        pub dir: At<String>,
+        /// Alerts, notifications, rule sets and operators' actions, for looking back.
+        pub history: RawHistory,
+    }
+    elsewhere {
+        "path" ("dir"): "the directory stands under `dir`",
+    }
+}
+
+yaml_map! {
+    /// How long and how much is remembered.
+    pub struct RawHistory {
+        /// Older records are removed.
+        #[schemars(extend("default" = defaults::HISTORY_KEEP))]
+        pub keep: At<Millis>,
+        /// Beyond it, the oldest records are removed, however young. A record takes about a kilobyte.
+        #[schemars(extend("default" = defaults::HISTORY_ROWS_MAX), range(min = 1))]
+        pub max_rows: At<u64>,
+    }
+    elsewhere {
+        "retention" ("keep"): "how long records are kept stands under `keep`",
+        "max_age" ("keep"): "how long records are kept stands under `keep`",
     }
 }

@@ -2,9 +2,11 @@
 //! what was answered; it decides nothing.
 
 pub mod clock;
+pub mod commit;
 pub mod crash_point;
 pub mod disk;
 pub mod files;
+pub mod history;
 pub mod http;
 pub mod kafka;
 pub mod observe;

@@ -39,7 +39,7 @@ use crate::alert::route::RouteId;
 use crate::engine::journal::{Decision, Journal, JournalEntry, UntoldReason};
 use crate::model::signal::ResolvedBecause;
 use crate::model::{
-    Delivery, DeliveryId, EventTime, Labels, Millis, Outcome, RuleMeta, Signal, SourceId, Transition, WallTime,
+    Delivery, DeliveryId, EventTime, Labels, Loss, Millis, Outcome, RuleMeta, Signal, SourceId, Transition, WallTime,
 };
 use crate::notify::outbox::{DeadLetter, LaneId, Outbox, OutboxEvent};
 use table::{AlertTable, Taken};
@@ -62,8 +62,8 @@ pub enum DeskInput {
     RuleDegraded { rule: Arc<RuleMeta>, groups_max: usize, refused: u64 },
     /// … and has room again.
     RuleRestored { rule: Arc<RuleMeta> },
-    /// Events of a stream are gone that no rule has seen: so many records of this source, where that is known.
-    InputLost { stream: Arc<str>, source: SourceId, lost: Option<u64> },
+    /// Events of a stream are gone that no rule has seen.
+    InputLost { stream: Arc<str>, source: SourceId, loss: Loss },
     /// … and no window of the stream reaches back to them any more.
     InputWhole { stream: Arc<str> },
     /// The process that started what is under way is gone: nobody will answer for it any more.
@@ -215,8 +215,8 @@ impl Desk {
                 let signal = meta::rule_restored(&self.config, self.now, &rule);
                 self.take_signals(&[signal], out);
             }
-            DeskInput::InputLost { stream, source, lost } => {
-                let signal = meta::input_lost(&self.config, self.now, &stream, &source, lost);
+            DeskInput::InputLost { stream, source, loss } => {
+                let signal = meta::input_lost(&self.config, self.now, &stream, &source, loss);
                 self.take_signals(&[self.as_episode(signal)], out);
             }
             DeskInput::InputWhole { stream } => {
@@ -300,7 +300,8 @@ impl Desk {
                     Transition::Resolved(because) => Some(because),
                     _ => (change == Change::Resolved).then_some(ResolvedBecause::Normal),
                 };
-                self.enter(Decision::Alert { alert: name(), change, at: signal.at, because }, out);
+                let seen = Some(self.alerts.seen(id, signal));
+                self.enter(Decision::Alert { alert: name(), change, at: signal.at, because, seen }, out);
                 match change {
                     Change::Fired | Change::FiredAgain { .. } => self.join_groups(id, touched, out),
                     Change::Resolved => self.resolve(id, touched, out),

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::alert::group::{SkipReason, WaitReason};
 use crate::alert::life::{AlertName, Change, Ignored};
 use crate::model::signal::ResolvedBecause;
-use crate::model::{DeliveryId, EventTime, Millis, SendReason, WallTime};
+use crate::model::{DeliveryId, EventTime, Evidence, Millis, RuleMeta, SendReason, WallTime};
 use crate::notify::outbox::DeadReason;
 
 /// One decision.
@@ -29,6 +29,9 @@ pub enum Decision {
         change: Change,
         at: EventTime,
         because: Option<ResolvedBecause>,
+        /// `None` in the journal's own copy: thousands of entries would hold on to as much evidence.
+        #[serde(skip)]
+        seen: Option<Arc<Seen>>,
     },
     /// A signal changed nothing.
     SignalIgnored {
@@ -162,6 +165,16 @@ pub enum Decision {
     },
 }
 
+/// What was seen of an alert when it moved, for those who keep records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub rule: Arc<RuleMeta>,
+    /// When the episode began to fire; `None` for what has not fired.
+    pub fired_at: Option<EventTime>,
+    pub value: Option<f64>,
+    pub evidence: Arc<Evidence>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UntoldReason {
@@ -248,7 +261,7 @@ impl Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Decision::Alert { alert, change, at, because } => {
+            Decision::Alert { alert, change, at, because, .. } => {
                 write!(f, "alert {alert} ")?;
                 match change {
                     Change::Began => f.write_str("pending")?,
@@ -290,12 +303,7 @@ impl fmt::Display for Decision {
             Decision::Wait { group, why } => write!(f, "{group} waits: {why}"),
             Decision::Skip { group, target, why } => write!(f, "{group} says nothing to {target}: {why}"),
             Decision::Flush { group, why, sequence, targets, firing, ended, truncated } => {
-                let why = match why {
-                    SendReason::New => "new",
-                    SendReason::Changed => "changed",
-                    SendReason::Repeat => "repeat",
-                    SendReason::AllResolved => "all resolved",
-                };
+                let why = why.text();
                 let targets = targets.join(", ");
                 write!(f, "{group} #{sequence} to {targets}: {why}, {firing} firing, {ended} resolved")?;
                 match truncated {
@@ -353,6 +361,16 @@ pub struct JournalEntry {
     pub decision: Decision,
 }
 
+impl JournalEntry {
+    fn without_evidence(&self) -> JournalEntry {
+        let mut entry = self.clone();
+        if let Decision::Alert { seen, .. } = &mut entry.decision {
+            *seen = None;
+        }
+        entry
+    }
+}
+
 /// `2015-03-30T15:07:10Z  alert SshFailedLoginBurst{host="a"} firing at 2015-03-30T15:07:00Z`
 impl fmt::Display for JournalEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -391,7 +409,7 @@ impl Journal {
             self.entries.pop_front();
         }
         if self.max > 0 {
-            self.entries.push_back(entry.clone());
+            self.entries.push_back(entry.without_evidence());
         }
         entry
     }

@@ -10,6 +10,8 @@
 //! - `S3` the stream's watermark never goes back
 //! - `S4` a record at or below the position already taken from its partition is a repeat and is dropped
 //! - `S5` between its own marker and the last of its peers' a shard's positions, progress and panes stand still
+//! - `S6` a partition that is taken away and comes back within [`AWAY_MAX`] goes on where it stood, and nothing is said
+//!   differently; while one is missing for longer, its stream's rules know nothing (`Partial`)
 //!
 //! A cut, for a checkpoint, is taken between two inputs, and of all shards at one moment (`C1` in
 //! [`crate::engine::state`]): a shard that is asked sends what its open panes hold to their owners, then a marker to
@@ -33,9 +35,9 @@ use crate::engine::packet::{self, PaneReader, last_closed};
 use crate::engine::plan::{FeedPlan, Plan};
 use crate::engine::state::SourceCut;
 use crate::model::batch::{Batch, RawBatch, RefusedRow};
-use crate::model::position::{Position, SourceId};
+use crate::model::position::{Loss, Position, SourceId};
 use crate::model::refusal::{Refusal, Scope};
-use crate::model::time::{EventTime, WallTime};
+use crate::model::time::{EventTime, Millis, WallTime};
 pub use cut::positions;
 pub use words::{
     DeadLetter, Peer, PeerExemplars, PeerPanes, Progress, ShardInput, ShardOutput, ShardStatus, StreamStatus,
@@ -76,6 +78,11 @@ struct StreamState {
     offsets: BTreeMap<SourceId, i64>,
     /// Partitions that were read before and may come back: where they go on.
     parked: BTreeMap<SourceId, SourceCut>,
+    /// Partitions that were taken away, since when (nothing before the clock was read). They hold time back for
+    /// [`AWAY_MAX`], so that a rebalance changes nothing that is said.
+    away: BTreeMap<SourceId, Option<WallTime>>,
+    /// Partitions that did not come back in time: somebody else's. What is said without them is not known to be so.
+    missing: BTreeSet<SourceId>,
     /// Partitions that lost records, before the first event behind these.
     gaps: BTreeSet<SourceId>,
     /// Events before this are known to be missing.
@@ -117,6 +124,8 @@ impl Shard {
                     covered_since: None,
                     offsets: BTreeMap::new(),
                     parked: BTreeMap::new(),
+                    away: BTreeMap::new(),
+                    missing: BTreeSet::new(),
                     gaps: BTreeSet::new(),
                     whole_since: EventTime::MIN,
                     lossy: false,
@@ -172,7 +181,8 @@ impl Shard {
                 self.send_all_progress(true, out);
             }
             ShardInput::Revoked(sources) => {
-                self.streams.iter_mut().for_each(|s| sources.iter().for_each(|source| s.revoke(source)));
+                let now = self.now;
+                self.streams.iter_mut().for_each(|s| sources.iter().for_each(|source| s.leave(source, now)));
                 self.send_all_progress(true, out);
             }
             ShardInput::Reading { source, now, lag } => {
@@ -193,7 +203,11 @@ impl Shard {
             }
             ShardInput::Wall(now) => {
                 self.now = Some(now);
-                self.streams.iter_mut().for_each(|stream| stream.watermarks.tick(now));
+                for (stream, state) in self.streams.iter_mut().enumerate() {
+                    let lost = |source| ShardOutput::Lost { stream, source, loss: Loss::TakenAway };
+                    out.extend(state.give_up_away(now).into_iter().map(lost));
+                    state.watermarks.tick(now);
+                }
                 self.send_all_progress(false, out);
             }
             ShardInput::Peer(peer) => self.hear(peer, out),
@@ -490,15 +504,6 @@ impl StreamState {
         }
     }
 
-    fn revoke(&mut self, source: &SourceId) {
-        if let Some(cut) = self.source_cut(source) {
-            self.parked.insert(source.clone(), cut);
-        }
-        self.watermarks.revoke(source);
-        self.offsets.remove(source);
-        self.gaps.remove(source);
-    }
-
     fn end(&mut self, source: &SourceId) {
         self.watermarks.finish(source);
         self.ended = self.watermarks.low() == Low::Nothing;
@@ -531,6 +536,9 @@ impl StreamState {
         })
     }
 }
+
+/// How long a partition that was taken away holds time back: a rebalance is over by then.
+pub const AWAY_MAX: Millis = Millis::from_secs(60);
 
 /// The last pane that may be sent: sources that hold nothing back have everything sent, so that nobody waits for them.
 fn closed_by(low: Low, pane: i64) -> i64 {

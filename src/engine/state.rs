@@ -53,7 +53,7 @@ pub struct SourceCut {
     /// The next record to read; `None` where none was read.
     pub next: Option<i64>,
     pub mark: Mark,
-    /// Records were lost, and the first event behind them has not come yet.
+    /// Records were lost of which it is not known yet how far they reached in event time.
     #[serde(default)]
     pub gap: bool,
     /// Where the year of its stamps stands, if they have none of their own.

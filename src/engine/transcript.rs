@@ -309,7 +309,7 @@ const REORDERS: [char; 11] = [
 ];
 
 /// One line, no control characters, not too long.
-fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (count, c) in text.chars().enumerate() {
         match c {

@@ -47,6 +47,17 @@ pub enum SendReason {
     AllResolved,
 }
 
+impl SendReason {
+    pub const fn text(self) -> &'static str {
+        match self {
+            SendReason::New => "new",
+            SendReason::Changed => "changed",
+            SendReason::Repeat => "repeat",
+            SendReason::AllResolved => "all resolved",
+        }
+    }
+}
+
 /// What is said to one receiver about one group of alerts. The same value whatever the integration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notification {

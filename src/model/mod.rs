@@ -33,7 +33,7 @@ pub mod time;
 pub use batch::{Batch, Column, RawBatch, RawRecord, StrSpan};
 pub use delivery::{AlertStatus, AlertView, Delivery, DeliveryId, Notification, Outcome, SendReason, ThreadHandle};
 pub use labels::{Fingerprint, Labels};
-pub use position::{Gap, Position, SourceId};
+pub use position::{Gap, Loss, Position, SourceId};
 pub use refusal::Refusal;
 pub use schema::{FieldSpec, FieldType, StreamSchema};
 pub use signal::{Comparison, Contributor, Evidence, Exemplar, RuleMeta, Signal, Transition, UnknownReason, Verdict};

@@ -64,6 +64,18 @@ impl Gap {
     }
 }
 
+/// Why events of a partition were not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "why")]
+pub enum Loss {
+    /// Kafka no longer held them.
+    Expired { records: u64 },
+    /// The log was made anew; what the old one held behind our position nobody knows.
+    Rewound,
+    /// The partition belongs to another member of the group.
+    TakenAway,
+}
+
 /// `topic/3@10, goes on at 50`
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -184,6 +184,11 @@ impl Diagnostics {
         self.files.len()
     }
 
+    /// The files themselves, in the order in which they were read.
+    pub fn sources(&self) -> &[SourceFile] {
+        &self.files
+    }
+
     /// The text a place covers.
     pub fn text(&self, place: Place) -> &str {
         &self.file(place.file).text[place.span.start as usize..place.span.end as usize]

@@ -15,7 +15,7 @@ use crate::engine::limit::LimitNews;
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::{LimitJoin, SignalMerger};
 use crate::model::delivery::{DeliveryId, Outcome};
-use crate::model::position::SourceId;
+use crate::model::position::{Loss, SourceId};
 use crate::model::signal::Signal;
 use crate::model::time::{EventTime, Millis, WallTime};
 use crate::runtime::memory::DeskMemory;
@@ -53,7 +53,7 @@ pub(super) enum DeskMail {
     Lost {
         stream: usize,
         source: SourceId,
-        lost: Option<u64>,
+        loss: Loss,
     },
     Whole {
         stream: usize,
@@ -220,6 +220,7 @@ impl WallDesk {
             match output {
                 DeskOutput::Journal(entry) => {
                     tracing::debug!(target: "foghorn::journal", "{}", entry.decision);
+                    self.status.remember(entry);
                     if let Decision::Alert { .. } = &entry.decision {
                         self.status.tell(Live::Journal(Arc::new(entry.clone())));
                     }
@@ -276,8 +277,8 @@ fn input(message: DeskMail, streams: &[Arc<str>], limits: &mut LimitJoin) -> Opt
             DeskInput::SourceStalled { stream, source, watermark, still_for }
         }
         DeskMail::Recovered { stream, source } => DeskInput::SourceRecovered { stream, source },
-        DeskMail::Lost { stream, source, lost } => {
-            DeskInput::InputLost { stream: streams[stream].clone(), source, lost }
+        DeskMail::Lost { stream, source, loss } => {
+            DeskInput::InputLost { stream: streams[stream].clone(), source, loss }
         }
         DeskMail::Whole { stream } => DeskInput::InputWhole { stream: streams[stream].clone() },
         DeskMail::Cut { .. } => return None,

@@ -159,8 +159,8 @@ impl Thread {
                     mail(&self.links.desk, DeskMail::Cut { shard: self.links.index, cut });
                     let _ = self.links.cuts.send((cut, *state)); // nobody keeps it any more
                 }
-                ShardOutput::Lost { stream, source, lost } => {
-                    mail(&self.links.desk, DeskMail::Lost { stream, source, lost });
+                ShardOutput::Lost { stream, source, loss } => {
+                    mail(&self.links.desk, DeskMail::Lost { stream, source, loss });
                 }
                 ShardOutput::Whole { stream } => mail(&self.links.desk, DeskMail::Whole { stream }),
                 ShardOutput::Signal(signal) => signals.push(signal),

@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 
 use crate::alert::life::{Alert, AlertId};
 use crate::edge::disk::Saved;
+use crate::edge::history::Recorder;
 use crate::edge::kafka::ConsumerStats;
 use crate::engine::desk::{Desk, DeskCounts, GroupView};
 use crate::engine::journal::JournalEntry;
@@ -40,6 +41,7 @@ pub struct Status {
     pub state: StateStatus,
     live: broadcast::Sender<Live>,
     desk_runs: AtomicBool,
+    history: Option<Arc<Recorder>>,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +91,24 @@ impl Status {
             state: StateStatus::default(),
             live: broadcast::channel(LIVE_BACKLOG).0,
             desk_runs: AtomicBool::new(false),
+            history: None,
+        }
+    }
+
+    /// With a history that remembers what the desk decides.
+    pub fn with_history(mut self, history: Option<Arc<Recorder>>) -> Self {
+        self.history = history;
+        self
+    }
+
+    pub fn history(&self) -> Option<&Arc<Recorder>> {
+        self.history.as_ref()
+    }
+
+    /// Remembers what the desk decided, where there is a history. Never waits.
+    pub fn remember(&self, entry: &JournalEntry) {
+        if let Some(history) = &self.history {
+            history.entry(entry);
         }
     }
 

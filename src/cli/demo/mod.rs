@@ -7,19 +7,23 @@ mod shop;
 mod sinks;
 mod tell;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::keep;
 use super::load::World;
 use super::run::{seed, stop_signal, topics};
 use super::{CommandError, GlobalArgs, LogFormatArg};
 use crate::api::Api;
+use crate::edge::history::Retention;
 use crate::edge::kafka::producer::{Outgoing, Producer, ProducerOptions};
 use crate::edge::kafka::{ConsumerConfig, EmbeddedCluster, KafkaSettings};
 use crate::edge::{clock, observe};
 use crate::engine::desk::Desk;
+use crate::engine::record::Restored;
 use crate::model::time::{Millis, WallTime};
 use crate::runtime::{self, Parts, Status};
 use shop::{STORY, Shop, TOPICS};
@@ -28,6 +32,9 @@ use tell::Teller;
 
 /// The rules the demo runs: the shipped pack, compiled in so that the binary needs no files.
 const RULES: &str = include_str!("../../../rules/shop/shop.yaml");
+
+/// The demo's history is short.
+const RETENTION: Retention = Retention { keep: Millis::from_secs(86_400), rows_max: 100_000 };
 
 /// How often the shop's records are handed to the producer.
 const PACE: Duration = Duration::from_millis(50);
@@ -43,6 +50,9 @@ pub struct DemoArgs {
     /// Address of the page.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9477")]
     pub listen: String,
+    /// Keep the history in this directory; without it, it is gone when the demo ends.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
     /// The story's dice.
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub seed: u64,
@@ -67,7 +77,10 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
     let cluster = EmbeddedCluster::start(TOPICS)?;
     let settings = KafkaSettings::new([cluster.bootstrap()], "foghorn-demo");
     let shards = usize::from(args.shards);
-    let status = Arc::new(Status::new(shards, clock::now()));
+    let state = State::of(args.state.clone())?;
+    let started = clock::now();
+    let history = keep::open(&state.dir, RETENTION, started)?;
+    let status = Arc::new(Status::new(shards, started).with_history(Some(history.clone())));
 
     let listener = Api::bind(&args.listen).await.map_err(anyhow::Error::msg)?;
     let address = listener.local_addr()?;
@@ -79,6 +92,7 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
     teller.welcome(&format!("http://{address}"), cluster.bootstrap(), &world, args.once);
     let telling = tokio::spawn(teller.clone().follow(status.follow()));
 
+    keep::started(&history, Restored::Nothing, &world.rules);
     let over = Arc::new(AtomicBool::new(false));
     let started = clock::now();
     let load = std::thread::Builder::new().name("shop".into()).spawn({
@@ -108,11 +122,38 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
         over.store(true, Ordering::Relaxed);
     };
     runtime::run(parts, desk, Arc::new(sinks.senders()?), story).await?;
+    keep::stopped(&history, "the demo is over");
     let produced = load.join().map_err(|_| anyhow::anyhow!("the shop's thread ended by a fault"))?;
     telling.abort();
     server.abort();
     let fine = teller.summary(&status, produced?);
     Ok(ExitCode::from(u8::from(args.once && !fine)))
+}
+
+/// Where the demo keeps its state: where it was told to, or in a directory that goes with it.
+struct State {
+    dir: PathBuf,
+    temporary: bool,
+}
+
+impl State {
+    fn of(dir: Option<PathBuf>) -> std::io::Result<State> {
+        let temporary = dir.is_none();
+        let name = || format!("foghorn-demo-{}-{:08x}", std::process::id(), seed() as u32);
+        let dir = dir.unwrap_or_else(|| std::env::temp_dir().join(name()));
+        if temporary {
+            std::fs::create_dir(&dir)?;
+        }
+        Ok(State { dir, temporary })
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.temporary {
+            let _ = std::fs::remove_dir_all(&self.dir); // the system clears its own temporary directory in time
+        }
+    }
 }
 
 /// Plays the shop at the pace of the clock until `over`. After the story the shop goes on, calm, and begins again.

@@ -9,7 +9,9 @@ use super::DeskConfig;
 use super::table::AlertTable;
 use crate::alert::life::Alert;
 use crate::model::signal::ResolvedBecause;
-use crate::model::{Comparison, EventTime, Evidence, Labels, Millis, RuleMeta, Signal, SourceId, Transition, WallTime};
+use crate::model::{
+    Comparison, EventTime, Evidence, Labels, Loss, Millis, RuleMeta, Signal, SourceId, Transition, WallTime,
+};
 
 /// The rule group of Foghorn's alerts about itself.
 pub const META_GROUP: &str = "foghorn";
@@ -146,23 +148,41 @@ pub(super) fn input_lost(
     now: WallTime,
     stream: &Arc<str>,
     source: &SourceId,
-    lost: Option<u64>,
+    loss: Loss,
 ) -> Signal {
-    let records = lost.map_or("records".to_owned(), |lost| format!("{lost} records"));
+    let (summary, cause) = match loss {
+        Loss::Expired { records } => (
+            format!("{records} records of {source} were gone before Foghorn could read them"),
+            "Kafka no longer held them: Foghorn was away for longer than the topic's retention.",
+        ),
+        Loss::Rewound => (
+            format!("the log of {source} begins anew"),
+            "The topic was made anew or cut; what it held behind the last record read is not known.",
+        ),
+        Loss::TakenAway => (
+            format!("{source} is read by somebody else"),
+            "Another member of the consumer group has the partition. Give each Foghorn a `kafka.group` of its own.",
+        ),
+    };
+    let lost = match loss {
+        Loss::Expired { records } => Some(records as f64),
+        Loss::Rewound | Loss::TakenAway => None,
+    };
     Signal {
         annotations: vec![
-            ("summary".into(), format!("{records} of {source} were gone before Foghorn could read them")),
+            ("summary".into(), summary),
             (
                 "description".into(),
                 format!(
-                    "Kafka no longer holds them (retention, or the topic was made anew). Rules on stream {stream} know                      nothing while their windows reach back to them: they neither fire nor resolve. What they would                      have said of that time will never be known."
+                    "{cause} Rules on stream {stream} know nothing while their windows reach back to what is missing: \
+                     they neither fire nor resolve."
                 ),
             ),
         ],
-        value: lost.map(|lost| lost as f64),
+        value: lost,
         evidence: Arc::new(Evidence {
-            condition: "the position to go on from is no longer held".into(),
-            values: vec![("lost".into(), lost.map(|lost| lost as f64))],
+            condition: "events are missing".into(),
+            values: vec![("lost".into(), lost)],
             ..Evidence::default()
         }),
         ..signal(config, now, INPUT_LOST, "warning", vec![("stream", stream.clone())], true)

@@ -1,9 +1,11 @@
 //! The alerts a desk knows: by identity, within a bound, with the ended ones kept a while for the page.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::alert::life::{Alert, AlertId, AlertName, Change, Ignored, Life};
 use crate::engine::desk::meta;
+use crate::engine::journal::Seen;
 use crate::model::{EventTime, Signal, WallTime};
 
 /// A signal found no room.
@@ -127,6 +129,18 @@ impl AlertTable {
             Change::Ignored(why) => Taken::Nothing(why),
             change => Taken::Changed { id, change, displaced },
         }
+    }
+
+    /// What a signal showed of the alert it moved: what the alert keeps (its end may have nothing to show), or the signal
+    /// itself where the alert is gone.
+    pub(super) fn seen(&self, id: AlertId, signal: &Signal) -> Arc<Seen> {
+        let rule = signal.rule.clone();
+        Arc::new(match self.alerts.get(&id) {
+            Some(alert) => {
+                Seen { rule, fired_at: alert.life.fired_at(), value: alert.value, evidence: alert.evidence.clone() }
+            }
+            None => Seen { rule, fired_at: None, value: signal.value, evidence: signal.evidence.clone() },
+        })
     }
 
     /// A firing alert takes the place of a pending one; a pending one takes no place but a free one.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{FeedState, Peer, PeerExemplars, PeerPanes, Shard, ShardOutput, StreamState};
+use super::{AWAY_MAX, FeedState, Peer, PeerExemplars, PeerPanes, Shard, ShardOutput, StreamState};
 use crate::engine::feed::cut::{self as feed_cut, RestoreError, Restoring};
 use crate::engine::limit::{self, LimitChange, LimitNews};
 use crate::engine::packet::{self, last_closed};
 use crate::engine::plan::FeedPlan;
 use crate::engine::state::{Bytes, ExemplarsCut, FeedCut, RuleCut, ShardCut, SourceCut, StreamCut};
-use crate::model::position::{Position, SourceId};
+use crate::model::position::{Loss, Position, SourceId};
 use crate::model::signal::{ResolvedBecause, RuleMeta, Signal};
 use crate::model::time::{EventTime, Millis, WallTime};
 use crate::stream::watermark::{Low, Mark};
@@ -316,14 +316,41 @@ impl StreamState {
         if newest == EventTime::MIN { self.joined } else { newest + Millis(1) }
     }
 
+    /// A partition is taken away; most come back.
+    pub(super) fn leave(&mut self, source: &SourceId, now: Option<WallTime>) {
+        if self.watermarks.mark(source).is_some() {
+            self.away.entry(source.clone()).or_insert(now);
+        }
+    }
+
+    /// Partitions that did not come back are somebody else's.
+    pub(super) fn give_up_away(&mut self, now: WallTime) -> Vec<SourceId> {
+        let gone = |since: &mut Option<WallTime>| now.since(*since.get_or_insert(now)) >= AWAY_MAX;
+        let gone: Vec<SourceId> = self.away.extract_if(.., |_, since| gone(since)).map(|(source, _)| source).collect();
+        for source in &gone {
+            self.parked.extend(self.source_cut(source).map(|cut| (source.clone(), cut)));
+            self.watermarks.revoke(source);
+            self.offsets.remove(source);
+            self.gaps.remove(source);
+            self.missing.insert(source.clone());
+        }
+        gone
+    }
+
     /// A partition is ours; where it was read before, it goes on.
     pub(super) fn assign(&mut self, source: &SourceId) {
-        let Some(SourceCut { next, mark, gap, year, .. }) = self.parked.remove(source) else {
+        self.missing.remove(source);
+        if self.away.remove(source).is_some() {
+            return; // it stands where it stood
+        }
+        let Some(SourceCut { next, mark, year, gap, .. }) = self.parked.remove(source) else {
             self.watermarks.assign(source, EventTime::MIN);
             return;
         };
         self.watermarks.resume(source, mark);
-        self.gaps.extend(gap.then(|| source.clone()));
+        if gap {
+            self.gaps.insert(source.clone());
+        }
         if let Some(next) = next {
             self.offsets.insert(source.clone(), next - 1);
         }
@@ -339,14 +366,14 @@ impl StreamState {
     }
 }
 
-/// Gaps: records that were gone before they could be read.
+/// Gaps: records that were gone before they could be read, and partitions that are gone themselves.
 ///
 /// Until when events are missing shows only behind the gap: the first event there, less what may come late. A
 /// partition that gives nothing more tells it by its end, on the wall clock.
 impl StreamState {
     /// Events before this are known to be missing; the end of time while that is not known yet.
     pub(super) fn known_whole_since(&self) -> EventTime {
-        if self.gaps.is_empty() { self.whole_since } else { EventTime::MAX }
+        if self.gaps.is_empty() && self.missing.is_empty() { self.whole_since } else { EventTime::MAX }
     }
 
     /// Notes the first event behind each gap.
@@ -376,6 +403,7 @@ impl StreamState {
 impl Shard {
     /// Records of a partition are gone.
     pub(super) fn lose(&mut self, source: &SourceId, lost: Option<u64>, out: &mut Vec<ShardOutput>) {
+        let loss = lost.map_or(Loss::Rewound, |records| Loss::Expired { records });
         for (stream, state) in self.streams.iter_mut().enumerate() {
             if state.watermarks.mark(source).is_none() {
                 continue;
@@ -384,7 +412,7 @@ impl Shard {
                 state.offsets.remove(source); // what is read now was not read before
             }
             if state.gaps.insert(source.clone()) {
-                out.push(ShardOutput::Lost { stream, source: source.clone(), lost });
+                out.push(ShardOutput::Lost { stream, source: source.clone(), loss });
             }
         }
         self.send_all_progress(false, out);

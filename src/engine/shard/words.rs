@@ -6,7 +6,7 @@ use crate::engine::feed::{FeedCounts, RuleStatus};
 use crate::engine::limit::LimitNews;
 use crate::engine::state::ShardCut;
 use crate::model::batch::RawBatch;
-use crate::model::position::{Position, SourceId};
+use crate::model::position::{Loss, Position, SourceId};
 use crate::model::refusal::{Refusal, RefusalCounts};
 use crate::model::signal::{Exemplar, Signal};
 use crate::model::time::{EventTime, WallTime};
@@ -79,7 +79,7 @@ pub enum ShardOutput {
     Lost {
         stream: usize,
         source: SourceId,
-        lost: Option<u64>,
+        loss: Loss,
     },
     /// … and no window looks at what is missing any more.
     Whole {
