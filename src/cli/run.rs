@@ -25,6 +25,9 @@ use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
 use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, Status};
 
+/// How long others may take to leave our consumer group: a little longer than librdkafka's sessions are by default.
+const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
+
 /// How long a rehearsal waits for Kafka to say which topics it has.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
@@ -126,7 +129,7 @@ pub(super) fn dead_letters(
 async fn serve(
     world: &World,
     config: &Config,
-    settings: KafkaSettings,
+    mut settings: KafkaSettings,
     shards: usize,
     listen: &str,
     state: Option<&Path>,
@@ -146,6 +149,8 @@ async fn serve(
             state::forgetful(world)
         }
     };
+    settings.instance.clone_from(&beginning.instance);
+    alone(&settings).await?;
     let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
     let senders = senders(config)?;
     let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
@@ -154,7 +159,7 @@ async fn serve(
     let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
-    let Beginning { desk, restore, memory, from } = beginning;
+    let Beginning { desk, restore, memory, from, .. } = beginning;
     let plan = world.plan.clone();
     let parts = Parts { plan, shards, consumer, dead_letters, seed: seed(), status, restore, memory };
     tracing::info!(
@@ -178,6 +183,16 @@ async fn serve(
     server.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to join a group that others are in, unless they leave in time: a process that died is listed for a while.
+async fn alone(settings: &KafkaSettings) -> Result<(), CommandError> {
+    let settings = settings.clone();
+    let check = move || kafka::check_alone(&settings, OTHERS_LEAVE_MAX);
+    tokio::select! {
+        checked = tokio::task::spawn_blocking(check) => Ok(checked??),
+        () = stop_signal() => Err(anyhow::anyhow!("told to stop before it began")),
+    }
 }
 
 pub(super) fn senders(config: &Config) -> Result<Senders, CommandError> {

@@ -22,6 +22,8 @@ pub(super) struct Beginning {
     /// Empty where there is nothing to go on from.
     pub restore: Vec<ShardCut>,
     pub memory: Option<Memory>,
+    /// The name of this Foghorn in its consumer group.
+    pub instance: Option<String>,
     /// For the log and the history: what it goes on from.
     pub from: Option<From>,
 }
@@ -45,7 +47,7 @@ impl From {
 
 /// Begins without a past, and leaves none.
 pub(super) fn forgetful(world: &World) -> Beginning {
-    Beginning { desk: Desk::new(world.desk(), seed()), restore: Vec::new(), memory: None, from: None }
+    Beginning { desk: Desk::new(world.desk(), seed()), restore: Vec::new(), memory: None, instance: None, from: None }
 }
 
 /// Takes the directory and goes on from what it holds.
@@ -58,7 +60,7 @@ pub(super) fn remember(
     let dir = Arc::new(StateDir::open(dir)?);
     let mut loaded = dir.load()?;
     for (path, why) in &loaded.broken {
-        tracing::error!(path = %path.display(), "a file of the state is broken and set aside: {why}");
+        tracing::error!(file = path, "a file of the state is broken and set aside: {why}");
     }
     let config = world.desk();
     let meaning = config.meaning();
@@ -74,8 +76,9 @@ pub(super) fn remember(
     });
     tell(from.as_ref(), &loaded, dir.path());
     let log = dir.resume_log(&mut loaded)?;
+    let instance = Some(dir.instance()?);
     let memory = Memory { next: loaded.next, log, every, desk_meaning: meaning, seed: desk_seed, dir };
-    Ok(Beginning { desk, restore, memory: Some(memory), from })
+    Ok(Beginning { desk, restore, memory: Some(memory), instance, from })
 }
 
 /// The desk as it was when the process before ended: the checkpoint, and everything that was logged after it.

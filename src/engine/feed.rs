@@ -329,13 +329,15 @@ impl Book {
         let last_seen = EventTime((group.last_seen + 1).saturating_mul(plan.pane.0));
         let gone = rule.absent.as_ref().filter(|absent| end.since(last_seen) >= absent.after);
         let missing = gone.is_some();
+        // It may have been in what was lost.
+        let unsure = gone.is_some_and(|absent| seen.whole > EventTime::MIN && end - absent.after < seen.whole);
+        if unsure {
+            self.rules[at].absences.insert((self.closed + 1, gid)); // asked again at the next tick
+        }
         let coverage = Coverage { since: seen.first, whole_since: seen.whole, accs: &self.whole };
         let mut view = GroupView { windows: &self.windows, gid, plan: rule_plan, at: end, coverage };
         let verdict = match &rule.condition {
-            // It may have been in what was lost.
-            _ if gone.is_some_and(|absent| seen.whole > EventTime::MIN && end - absent.after < seen.whole) => {
-                Verdict::Unknown(UnknownReason::Partial)
-            }
+            _ if unsure => Verdict::Unknown(UnknownReason::Partial),
             _ if missing => Verdict::Breach,
             // That it is silent no longer is not known either.
             _ if group.assumed && rule.absent.is_some() => Verdict::Unknown(UnknownReason::Partial),

@@ -4,6 +4,7 @@
 //! deliveries out, on wall time that is handed in. What the desk decides and why stands in the [`journal`]; what outlives
 //! the process of that is a [`record`]. A [`plan`] says what the shards keep; [`local`] is the whole machine in one thread.
 
+pub mod align;
 pub mod desk;
 pub mod exemplars;
 pub mod feed;

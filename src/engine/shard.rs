@@ -382,7 +382,6 @@ impl Shard {
         };
         let whole = state.progress.iter().map(|shard| shard.whole_since).max().unwrap_or(EventTime::MIN);
         let seen = SeenSince { first: covered_since, whole };
-        self.say_whole(stream, joined, whole, out);
         for feed in self.plan.streams[stream].feeds.clone() {
             let plan = &self.plan.feeds[feed];
             let target = match (joined, latest) {
@@ -394,6 +393,7 @@ impl Shard {
             self.advance(stream, feed, target, seen, out);
             self.judging_nanos += (self.stopwatch)().saturating_sub(started);
         }
+        self.say_whole(stream, joined, whole, out);
     }
 
     /// Merges and judges pane by pane up to `target`, skipping stretches in which nothing can happen.

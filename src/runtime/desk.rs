@@ -134,17 +134,15 @@ impl WallDesk {
         let Some(memory) = &mut self.memory else {
             return self.act(message, flights);
         };
-        match (message, memory.after_cut()) {
-            (DeskMail::Cut { shard, cut }, _) => {
-                if memory.mark(shard, cut) {
-                    memory.cut(&mut self.desk, &self.status);
-                    for message in self.memory.as_mut().map(DeskMemory::take_held).unwrap_or_default() {
-                        self.hear(message, flights);
-                    }
-                }
+        let DeskMail::Cut { shard, cut } = message else {
+            let admitted = memory.mail.admit(message.shard(), message);
+            return admitted.into_iter().for_each(|message| self.act(message, flights));
+        };
+        if memory.mail.mark(shard) {
+            memory.cut(cut, &mut self.desk, &self.status);
+            for message in memory.mail.release() {
+                self.hear(message, flights);
             }
-            (message, marked) if message.shard().is_some_and(|shard| marked.contains(&shard)) => memory.hold(message),
-            (message, _) => self.act(message, flights),
         }
     }
 

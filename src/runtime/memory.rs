@@ -12,7 +12,6 @@
 //! - `M1` what is committed to Kafka is never ahead of the newest checkpoint
 //! - `M2` checkpoints cost at most a twentieth of the time: a big state is written less often
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,7 @@ use crate::edge::clock;
 use crate::edge::crash_point::crash_point;
 use crate::edge::disk::{DeskLog, StateDir};
 use crate::edge::kafka::ConsumerHandle;
+use crate::engine::align::Alignment;
 use crate::engine::desk::{Desk, DeskCut, DeskInput};
 use crate::engine::shard::positions;
 use crate::engine::state::ShardCut;
@@ -62,10 +62,7 @@ impl Memory {
             dir: self.dir.clone(),
             log: Some(self.log),
             to_keeper,
-            shards: shards.len(),
-            cut: 0,
-            marked: BTreeSet::new(),
-            held: Vec::new(),
+            mail: Alignment::new(shards.len()),
         };
         let keeper = Keeper {
             dir: self.dir,
@@ -87,44 +84,20 @@ pub(super) struct DeskMemory {
     /// `None` after the disk refused it, until the next cut.
     log: Option<DeskLog>,
     to_keeper: mpsc::UnboundedSender<(u64, DeskCut)>,
-    shards: usize,
-    cut: u64,
-    marked: BTreeSet<usize>,
-    held: Vec<DeskMail>,
+    pub mail: Alignment<DeskMail>,
 }
 
 impl DeskMemory {
-    /// Shards whose mail is behind the cut that is being taken.
-    pub fn after_cut(&self) -> BTreeSet<usize> {
-        self.marked.clone()
-    }
-
-    pub fn hold(&mut self, message: DeskMail) {
-        self.held.push(message);
-    }
-
-    /// A shard has come to its cut; whether all have.
-    pub fn mark(&mut self, shard: usize, cut: u64) -> bool {
-        self.cut = cut;
-        self.marked.insert(shard);
-        self.marked.len() == self.shards
-    }
-
     /// Gives the desk's cut away and begins the log that follows it.
-    pub fn cut(&mut self, desk: &mut Desk, status: &Status) {
-        self.marked.clear();
+    pub fn cut(&mut self, number: u64, desk: &mut Desk, status: &Status) {
         let cut = desk.cut();
         crash_point("checkpoint_cut");
         let sealed = self.log.take().map_or(Ok(()), DeskLog::seal);
-        match sealed.and_then(|()| self.dir.begin_log(self.cut)) {
+        match sealed.and_then(|()| self.dir.begin_log(number)) {
             Ok(log) => self.log = Some(log),
             Err(error) => status.state.fail("the desk's log cannot be begun", &error),
         }
-        let _ = self.to_keeper.send((self.cut, cut)); // a keeper that is gone keeps nothing any more
-    }
-
-    pub fn take_held(&mut self) -> Vec<DeskMail> {
-        std::mem::take(&mut self.held)
+        let _ = self.to_keeper.send((number, cut)); // a keeper that is gone keeps nothing any more
     }
 
     pub fn log(&mut self, at: WallTime, input: &DeskInput, status: &Status) {

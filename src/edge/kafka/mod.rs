@@ -36,6 +36,7 @@ pub mod embedded;
 mod events;
 mod gaps;
 mod lookup;
+mod members;
 mod native;
 mod outbox;
 mod partitions;
@@ -53,6 +54,7 @@ pub use consumer::{ConsumerConfig, ConsumerHandle, start};
 pub use embedded::EmbeddedCluster;
 pub use events::{BatchLimits, SourceEvent};
 pub use lookup::check_topics;
+pub use members::check_alone;
 pub use positions::ResumePositions;
 pub use producer::{
     Compression, DeadLetter, DeadLetterProducer, Outgoing, Producer, ProducerCounts, ProducerOptions, SendError,
@@ -93,6 +95,11 @@ pub enum KafkaError {
     MissingTopic { stream: String, topic: String },
     #[error("Kafka at {brokers} did not say within {} s which topics it has: {reason}", within.as_secs())]
     NoAnswer { brokers: String, within: Duration, reason: String },
+    #[error(
+        "the consumer group `{group}` has another member: {others}. Two Foghorns in one group would each see half of the \
+         events; stop the other, or give this one a `kafka.group` of its own"
+    )]
+    NotAlone { group: String, others: String },
     #[error("the thread of the Kafka consumer could not be started")]
     Thread(#[source] std::io::Error),
     #[error("the consumer thread ended by a fault of Foghorn's own: {0}")]

@@ -40,6 +40,9 @@ pub struct KafkaSettings {
     /// Members of one group share the partitions.
     pub group: String,
     pub client_id: String,
+    /// The name of this member over restarts (`group.instance.id`): Kafka gives its partitions back at once, instead of
+    /// waiting for the session of the process before to end. `None` for a member that leaves with its process.
+    pub instance: Option<String>,
     /// TLS where set, plain text otherwise.
     pub tls: Option<Tls>,
     pub sasl: Option<Sasl>,
@@ -179,6 +182,7 @@ impl KafkaSettings {
             brokers: brokers.into_iter().map(Into::into).collect(),
             group: group.into(),
             client_id: "foghorn".into(),
+            instance: None,
             tls: None,
             sasl: None,
             start: Start::default(),
@@ -198,6 +202,9 @@ impl KafkaSettings {
             config.set("partition.assignment.strategy", "cooperative-sticky");
         }
         config.set("group.id", &self.group);
+        if let Some(instance) = &self.instance {
+            config.set("group.instance.id", instance);
+        }
         // Where to start is resolved by us; this is for a position that Kafka does not hold (`gaps`).
         config.set("auto.offset.reset", "earliest");
         for (name, value) in &self.properties {
@@ -312,6 +319,7 @@ impl fmt::Debug for KafkaSettings {
             .field("brokers", &self.brokers)
             .field("group", &self.group)
             .field("client_id", &self.client_id)
+            .field("instance", &self.instance)
             .field("tls", &self.tls)
             .field("sasl", &self.sasl)
             .field("start", &self.start)
