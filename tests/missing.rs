@@ -82,11 +82,11 @@ impl World {
                 ShardOutput::Signal(signal) if signal.transition != Transition::Refreshed => {
                     let service = signal.labels.get("service").unwrap_or("-");
                     let at = signal.at.0 / 1000;
-                    writeln!(self.said, "{at:>4} {} {service} {:?}", signal.rule.name, signal.transition)
+                    writeln!(self.said, "{at}s {} {service} {:?}", signal.rule.name, signal.transition)
                         .expect("text");
                 }
-                ShardOutput::Lost { source, loss, .. } => writeln!(self.said, "     {source} {loss:?}").expect("text"),
-                ShardOutput::Whole { .. } => writeln!(self.said, "     whole again").expect("text"),
+                ShardOutput::Lost { source, loss, .. } => writeln!(self.said, "- {source} {loss:?}").expect("text"),
+                ShardOutput::Whole { .. } => writeln!(self.said, "- whole again").expect("text"),
                 ShardOutput::Cut { state, .. } => cut = Some(*state),
                 _ => {}
             }
@@ -130,16 +130,16 @@ fn after_a_gap_nothing_resolves_until_its_window_is_whole() {
     world.tell(ShardInput::Gap { source: source(0), lost: Some(100) });
     world.traffic(140..240, 20);
     world.check(expect![[r#"
-          10 Many cart Firing
-          10 Many web Firing
-          10 Slow cart Pending
-          10 Slow web Pending
-          20 Slow cart Firing
-          20 Slow web Firing
-             requests/0 Expired { records: 100 }
-         170 Slow cart Resolved(Normal)
-         170 Slow web Resolved(Normal)
-             whole again
+        10s Many cart Firing
+        10s Many web Firing
+        10s Slow cart Pending
+        10s Slow web Pending
+        20s Slow cart Firing
+        20s Slow web Firing
+        - requests/0 Expired { records: 100 }
+        170s Slow cart Resolved(Normal)
+        170s Slow web Resolved(Normal)
+        - whole again
     "#]]);
 }
 
@@ -153,17 +153,17 @@ fn after_a_rewind_the_new_records_count() {
     world.offsets = [0, 0];
     world.traffic(100..150, 20);
     world.check(expect![[r#"
-          10 Many cart Firing
-          10 Many web Firing
-          10 Slow cart Pending
-          10 Slow web Pending
-          20 Slow cart Firing
-          20 Slow web Firing
-             requests/0 Rewound
-             requests/1 Rewound
-         130 Slow cart Resolved(Normal)
-         130 Slow web Resolved(Normal)
-             whole again
+        10s Many cart Firing
+        10s Many web Firing
+        10s Slow cart Pending
+        10s Slow web Pending
+        20s Slow cart Firing
+        20s Slow web Firing
+        - requests/0 Rewound
+        - requests/1 Rewound
+        130s Slow cart Resolved(Normal)
+        130s Slow web Resolved(Normal)
+        - whole again
     "#]]);
 }
 
@@ -188,13 +188,13 @@ fn what_was_lost_may_have_held_the_group_that_is_missed() {
     }
     // Last seen before 30, lost until 60: absent at 100, not at 70.
     world.check(expect![[r#"
-          10 Many cart Firing
-          10 Many web Firing
-             requests/0 Expired { records: 7 }
-          70 Many other Firing
-          90 Many cart Resolved(Normal)
-             whole again
-         100 Gone cart Firing
+        10s Many cart Firing
+        10s Many web Firing
+        - requests/0 Expired { records: 7 }
+        70s Many other Firing
+        90s Many cart Resolved(Normal)
+        - whole again
+        100s Gone cart Firing
     "#]]);
 }
 
@@ -241,16 +241,16 @@ fn a_partition_that_stays_away_makes_its_streams_rules_unknown() {
     (40..200).for_each(|second| world.event(0, second, 20));
     (160..200).for_each(|second| world.event(1, second, 20));
     world.check(expect![[r#"
-          10 Many cart Firing
-          10 Many web Firing
-          10 Slow cart Pending
-          10 Slow web Pending
-          20 Slow cart Firing
-          20 Slow web Firing
-             requests/0 TakenAway
-             whole again
-         160 Slow cart Resolved(Normal)
-         160 Slow web Resolved(Normal)
+        10s Many cart Firing
+        10s Many web Firing
+        10s Slow cart Pending
+        10s Slow web Pending
+        20s Slow cart Firing
+        20s Slow web Firing
+        - requests/0 TakenAway
+        - whole again
+        160s Slow cart Resolved(Normal)
+        160s Slow web Resolved(Normal)
     "#]]);
 }
 
@@ -268,8 +268,8 @@ fn a_gap_outlives_the_process_that_saw_it() {
     world.traffic(140..190, 20);
     assert!(world.shard.mark(&source(0)).is_some_and(|mark| mark.own.0 >= Millis::from_secs(180).0));
     world.check(expect![[r#"
-         170 Slow cart Resolved(Normal)
-         170 Slow web Resolved(Normal)
-             whole again
+        170s Slow cart Resolved(Normal)
+        170s Slow web Resolved(Normal)
+        - whole again
     "#]]);
 }

@@ -142,11 +142,7 @@ impl<D: Disk> Dir<D> {
     }
 
     /// Reads log after log, each from where the one before was sealed (`L3` of the log).
-    fn load_logs(
-        &self,
-        loaded: &mut Loaded,
-        logs: impl Iterator<Item = (u64, String)>,
-    ) -> Result<(), LoadError> {
+    fn load_logs(&self, loaded: &mut Loaded, logs: impl Iterator<Item = (u64, String)>) -> Result<(), LoadError> {
         let mut whole = true;
         for (_, name) in logs {
             if !whole {

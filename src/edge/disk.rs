@@ -72,7 +72,7 @@ impl StateDir {
     /// # Errors
     /// The disk does not give or take it.
     pub fn instance(&self) -> io::Result<String> {
-        let path = self.dir.join("instance");
+        let path = self.path.join("instance");
         match fs::read_to_string(&path) {
             Ok(name) if name.starts_with("foghorn-") && !name.contains(char::is_whitespace) => return Ok(name),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

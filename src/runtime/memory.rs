@@ -58,12 +58,8 @@ impl Memory {
         cuts: mpsc::UnboundedReceiver<(u64, ShardCut)>,
     ) -> (DeskMemory, Keeper) {
         let (to_keeper, desk) = mpsc::unbounded_channel();
-        let memory = DeskMemory {
-            dir: self.dir.clone(),
-            log: Some(self.log),
-            to_keeper,
-            mail: Alignment::new(shards.len()),
-        };
+        let memory =
+            DeskMemory { dir: self.dir.clone(), log: Some(self.log), to_keeper, mail: Alignment::new(shards.len()) };
         let keeper = Keeper {
             dir: self.dir,
             next: self.next,
