@@ -93,14 +93,14 @@ fn comments_and_space_are_no_change() {
             story.edit("where: status >= 500", "where: status>=500").pass(55, &[("cart", 1)]).quiet(150);
         },
         expect![[r#"
-              10s {alertname="Errors", service="cart"} pending
-              25s -- - alert: Errors -> # A comment. - alert: Errors
-              25s -- when: errors > 5 -> when: 'errors > 5' # still
-              30s {alertname="Errors", service="cart"} firing
-              31s   told {alertname="Errors", service="cart"} firing: many errors
-              45s -- where: status >= 500 -> where: status>=500
-             110s {alertname="Errors", service="cart"} resolved (Normal)
-             111s   told {alertname="Errors", service="cart"} over: many errors
+            10s {alertname="Errors", service="cart"} pending
+            25s -- - alert: Errors -> # A comment. - alert: Errors
+            25s -- when: errors > 5 -> when: 'errors > 5' # still
+            30s {alertname="Errors", service="cart"} firing
+            31s   told {alertname="Errors", service="cart"} firing: many errors
+            45s -- where: status >= 500 -> where: status>=500
+            110s {alertname="Errors", service="cart"} resolved (Normal)
+            111s   told {alertname="Errors", service="cart"} over: many errors
         "#]],
     );
 }
@@ -114,13 +114,13 @@ fn a_changed_annotation_keeps_timers_and_tells_nobody() {
             story.edit("too many errors", "far too many").pass(80, &[("cart", 1)]).quiet(155);
         },
         expect![[r#"
-              10s {alertname="Errors", service="cart"} pending
-              25s -- many errors -> too many errors
-              30s {alertname="Errors", service="cart"} firing
-              31s   told {alertname="Errors", service="cart"} firing: too many errors
-              45s -- too many errors -> far too many
-             140s {alertname="Errors", service="cart"} resolved (Normal)
-             141s   told {alertname="Errors", service="cart"} over: far too many
+            10s {alertname="Errors", service="cart"} pending
+            25s -- many errors -> too many errors
+            30s {alertname="Errors", service="cart"} firing
+            31s   told {alertname="Errors", service="cart"} firing: too many errors
+            45s -- too many errors -> far too many
+            140s {alertname="Errors", service="cart"} resolved (Normal)
+            141s   told {alertname="Errors", service="cart"} over: far too many
         "#]],
     );
 }
@@ -186,9 +186,9 @@ fn a_longer_window_uses_the_panes_that_are_kept() {
             story.pass(10, &[]).pass(85, &[("cart", 1)]).edit("window: 60s", "window: 2m").pass(155, &[("cart", 1)]);
         },
         expect![[r#"
-              85s -- window: 60s -> window: 2m
-             120s {alertname="Errors", service="cart"} firing
-             121s   told {alertname="Errors", service="cart"} firing: many errors
+            85s -- window: 60s -> window: 2m
+            120s {alertname="Errors", service="cart"} firing
+            121s   told {alertname="Errors", service="cart"} firing: many errors
         "#]],
     );
     // Less than a limit is what nobody knows before the window is covered.
@@ -217,13 +217,13 @@ fn another_filter_is_another_question_and_its_alerts_wait_for_the_answer() {
             story.quiet(115).edit("many errors", "many").quiet(200);
         },
         expect![[r#"
-              10s {alertname="Errors", service="cart"} pending
-              30s {alertname="Errors", service="cart"} firing
-              31s   told {alertname="Errors", service="cart"} firing: many errors
-              95s -- status >= 500 -> status = 404
-             115s -- many errors -> many
-             160s {alertname="Errors", service="cart"} resolved (Normal)
-             161s   told {alertname="Errors", service="cart"} over: many errors
+            10s {alertname="Errors", service="cart"} pending
+            30s {alertname="Errors", service="cart"} firing
+            31s   told {alertname="Errors", service="cart"} firing: many errors
+            95s -- status >= 500 -> status = 404
+            115s -- many errors -> many
+            160s {alertname="Errors", service="cart"} resolved (Normal)
+            161s   told {alertname="Errors", service="cart"} over: many errors
         "#]],
     );
     // A count that is above its limit already is certain, and it is the same episode.
@@ -233,12 +233,12 @@ fn another_filter_is_another_question_and_its_alerts_wait_for_the_answer() {
             story.pass(95, &[("cart", 1)]).edit("status >= 500", "status > 500").pass(180, &[("cart", 1)]).quiet(260);
         },
         expect![[r#"
-              10s {alertname="Errors", service="cart"} pending
-              30s {alertname="Errors", service="cart"} firing
-              31s   told {alertname="Errors", service="cart"} firing: many errors
-              95s -- status >= 500 -> status > 500
-             240s {alertname="Errors", service="cart"} resolved (Normal)
-             241s   told {alertname="Errors", service="cart"} over: many errors
+            10s {alertname="Errors", service="cart"} pending
+            30s {alertname="Errors", service="cart"} firing
+            31s   told {alertname="Errors", service="cart"} firing: many errors
+            95s -- status >= 500 -> status > 500
+            240s {alertname="Errors", service="cart"} resolved (Normal)
+            241s   told {alertname="Errors", service="cart"} over: many errors
         "#]],
     );
     // What was only pending begins anew: of a partial window nothing but a count that suffices is believed.
@@ -248,11 +248,11 @@ fn another_filter_is_another_question_and_its_alerts_wait_for_the_answer() {
             story.pass(25, &[("cart", 1)]).edit("status >= 500", "status > 500").pass(120, &[("cart", 1)]);
         },
         expect![[r#"
-              10s {alertname="Errors", service="cart"} pending
-              25s -- status >= 500 -> status > 500
-              20s {alertname="Errors", service="cart"} dropped
-              90s {alertname="Errors", service="cart"} pending
-             110s {alertname="Errors", service="cart"} firing
+            10s {alertname="Errors", service="cart"} pending
+            25s -- status >= 500 -> status > 500
+            20s {alertname="Errors", service="cart"} dropped
+            90s {alertname="Errors", service="cart"} pending
+            110s {alertname="Errors", service="cart"} firing
         "#]],
     );
 }
@@ -265,12 +265,12 @@ fn another_step_makes_other_panes_and_keeps_what_fires() {
             story.pass(95, &[("cart", 1)]).edit("interval: 10s", "interval: 20s").quiet(220);
         },
         expect![[r#"
-              10s {alertname="Errors", service="cart"} pending
-              30s {alertname="Errors", service="cart"} firing
-              31s   told {alertname="Errors", service="cart"} firing: many errors
-              95s -- interval: 10s -> interval: 20s
-             160s {alertname="Errors", service="cart"} resolved (Normal)
-             161s   told {alertname="Errors", service="cart"} over: many errors
+            10s {alertname="Errors", service="cart"} pending
+            30s {alertname="Errors", service="cart"} firing
+            31s   told {alertname="Errors", service="cart"} firing: many errors
+            95s -- interval: 10s -> interval: 20s
+            160s {alertname="Errors", service="cart"} resolved (Normal)
+            161s   told {alertname="Errors", service="cart"} over: many errors
         "#]],
     );
 }
@@ -285,25 +285,25 @@ fn another_name_for_the_alerts_ends_those_of_the_old_name() {
             story.edit("for: 20s", "for: 20s\n        labels: { team: a }").pass(135, &[("cart", 1)]);
         },
         expect![[r#"
-              10s {alertname="Errors", service="cart"} pending
-              30s {alertname="Errors", service="cart"} firing
-              31s   told {alertname="Errors", service="cart"} firing: many errors
-              69s -- by: [service] -> by: [service AS svc]
-              60s {alertname="Errors", service="cart"} resolved (RuleRemoved)
-              61s   told {alertname="Errors", service="cart"} over: many errors
-              70s {alertname="Errors", svc="cart"} pending
-              70s {alertname="Errors", svc="web"} pending
-              90s {alertname="Errors", svc="cart"} firing
-              90s {alertname="Errors", svc="web"} firing
-              95s -- for: 20s -> for: 20s labels: { team: a }
-              90s {alertname="Errors", svc="cart"} resolved (RuleRemoved)
-              90s {alertname="Errors", svc="web"} resolved (RuleRemoved)
-             100s {alertname="Errors", svc="cart", team="a"} pending
-             100s {alertname="Errors", svc="web", team="a"} pending
-             120s {alertname="Errors", svc="cart", team="a"} firing
-             120s {alertname="Errors", svc="web", team="a"} firing
-             121s   told {alertname="Errors", svc="cart", team="a"} firing: many errors, {alertname="Errors", svc="web", team="a"} firing: many errors
-             130s {alertname="Errors", svc="web", team="a"} resolved (Normal)
+            10s {alertname="Errors", service="cart"} pending
+            30s {alertname="Errors", service="cart"} firing
+            31s   told {alertname="Errors", service="cart"} firing: many errors
+            69s -- by: [service] -> by: [service AS svc]
+            60s {alertname="Errors", service="cart"} resolved (RuleRemoved)
+            61s   told {alertname="Errors", service="cart"} over: many errors
+            70s {alertname="Errors", svc="cart"} pending
+            70s {alertname="Errors", svc="web"} pending
+            90s {alertname="Errors", svc="cart"} firing
+            90s {alertname="Errors", svc="web"} firing
+            95s -- for: 20s -> for: 20s labels: { team: a }
+            90s {alertname="Errors", svc="cart"} resolved (RuleRemoved)
+            90s {alertname="Errors", svc="web"} resolved (RuleRemoved)
+            100s {alertname="Errors", svc="cart", team="a"} pending
+            100s {alertname="Errors", svc="web", team="a"} pending
+            120s {alertname="Errors", svc="cart", team="a"} firing
+            120s {alertname="Errors", svc="web", team="a"} firing
+            121s   told {alertname="Errors", svc="cart", team="a"} firing: many errors, {alertname="Errors", svc="web", team="a"} firing: many errors
+            130s {alertname="Errors", svc="web", team="a"} resolved (Normal)
         "#]],
     );
 }
@@ -400,21 +400,21 @@ fn a_raised_limit_lets_others_in_and_ends_the_complaint() {
             story.edit("limit: 10", "limit: 3").pass(95, &crowd).pass(96, &[("e", 1)]).quiet(125);
         },
         expect![[r#"
-              10s {alertname="Errors", service="a"} pending
-              10s {alertname="Errors", service="b"} pending
-              11s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 2 groups
-              30s {alertname="Errors", service="a"} firing
-              30s {alertname="Errors", service="b"} firing
-              35s -- limit: 2 -> limit: 10
-              31s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors
-              31s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} over: rule Errors (rules.yaml:21) has reached its limit of 2 groups
-              40s {alertname="Errors", service="c"} pending
-              40s {alertname="Errors", service="d"} pending
-              60s {alertname="Errors", service="c"} firing
-              60s {alertname="Errors", service="d"} firing
-              61s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors, {alertname="Errors", service="c"} firing: many errors, {alertname="Errors", service="d"} firing: many errors
-              75s -- limit: 10 -> limit: 3
-             101s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 3 groups
+            10s {alertname="Errors", service="a"} pending
+            10s {alertname="Errors", service="b"} pending
+            11s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 2 groups
+            30s {alertname="Errors", service="a"} firing
+            30s {alertname="Errors", service="b"} firing
+            35s -- limit: 2 -> limit: 10
+            31s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors
+            31s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} over: rule Errors (rules.yaml:21) has reached its limit of 2 groups
+            40s {alertname="Errors", service="c"} pending
+            40s {alertname="Errors", service="d"} pending
+            60s {alertname="Errors", service="c"} firing
+            60s {alertname="Errors", service="d"} firing
+            61s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors, {alertname="Errors", service="c"} firing: many errors, {alertname="Errors", service="d"} firing: many errors
+            75s -- limit: 10 -> limit: 3
+            101s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 3 groups
         "#]],
     );
 }
@@ -460,31 +460,31 @@ fn rules_that_come_to_share_a_limit_keep_their_holds() {
             story.edit("\n        limit: 2", "").quiet(75).pass(95, &[("c", 1)]).quiet(180);
         },
         expect![[r#"
-              10s {alertname="Beside", service="a"} firing
-              10s {alertname="Beside", service="b"} firing
-              10s {alertname="Beside", service="c"} firing
-              10s {alertname="Errors", service="a"} pending
-              10s {alertname="Errors", service="b"} pending
-              11s   told {alertname="Beside", service="a"} firing, {alertname="Beside", service="b"} firing, {alertname="Beside", service="c"} firing
-              11s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 2 groups
-              30s {alertname="Errors", service="a"} firing
-              30s {alertname="Errors", service="b"} firing
-              31s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors
-              65s -- limit: 2 ->
-              61s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} over: rule Errors (rules.yaml:21) has reached its limit of 2 groups
-              70s {alertname="Errors", service="c"} pending
-              90s {alertname="Errors", service="c"} firing
-              91s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors, {alertname="Errors", service="c"} firing: many errors
-             120s {alertname="Beside", service="a"} resolved (Normal)
-             120s {alertname="Beside", service="b"} resolved (Normal)
-             120s {alertname="Errors", service="a"} resolved (Normal)
-             120s {alertname="Errors", service="b"} resolved (Normal)
-             121s   told {alertname="Beside", service="c"} firing, {alertname="Beside", service="a"} over, {alertname="Beside", service="b"} over
-             121s   told {alertname="Errors", service="c"} firing: many errors, {alertname="Errors", service="a"} over: many errors, {alertname="Errors", service="b"} over: many errors
-             150s {alertname="Beside", service="c"} resolved (Normal)
-             150s {alertname="Errors", service="c"} resolved (Normal)
-             151s   told {alertname="Beside", service="c"} over
-             151s   told {alertname="Errors", service="c"} over: many errors
+            10s {alertname="Beside", service="a"} firing
+            10s {alertname="Beside", service="b"} firing
+            10s {alertname="Beside", service="c"} firing
+            10s {alertname="Errors", service="a"} pending
+            10s {alertname="Errors", service="b"} pending
+            11s   told {alertname="Beside", service="a"} firing, {alertname="Beside", service="b"} firing, {alertname="Beside", service="c"} firing
+            11s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 2 groups
+            30s {alertname="Errors", service="a"} firing
+            30s {alertname="Errors", service="b"} firing
+            31s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors
+            65s -- limit: 2 ->
+            61s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} over: rule Errors (rules.yaml:21) has reached its limit of 2 groups
+            70s {alertname="Errors", service="c"} pending
+            90s {alertname="Errors", service="c"} firing
+            91s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors, {alertname="Errors", service="c"} firing: many errors
+            120s {alertname="Beside", service="a"} resolved (Normal)
+            120s {alertname="Beside", service="b"} resolved (Normal)
+            120s {alertname="Errors", service="a"} resolved (Normal)
+            120s {alertname="Errors", service="b"} resolved (Normal)
+            121s   told {alertname="Beside", service="c"} firing, {alertname="Beside", service="a"} over, {alertname="Beside", service="b"} over
+            121s   told {alertname="Errors", service="c"} firing: many errors, {alertname="Errors", service="a"} over: many errors, {alertname="Errors", service="b"} over: many errors
+            150s {alertname="Beside", service="c"} resolved (Normal)
+            150s {alertname="Errors", service="c"} resolved (Normal)
+            151s   told {alertname="Beside", service="c"} over
+            151s   told {alertname="Errors", service="c"} over: many errors
         "#]],
     );
 }
@@ -501,23 +501,23 @@ fn what_a_feed_had_refused_it_cannot_vouch_for() {
             story.edit("status > 500", "status >= 500").quiet(140);
         },
         expect![[r#"
-              10s {alertname="Beside", service="a"} firing
-              10s {alertname="Beside", service="b"} firing
-              10s {alertname="Beside", service="c"} firing
-              10s {alertname="Errors", service="a"} pending
-              10s {alertname="Errors", service="b"} pending
-              11s   told {alertname="Beside", service="a"} firing, {alertname="Beside", service="b"} firing, {alertname="Beside", service="c"} firing
-              11s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 2 groups
-              30s {alertname="Errors", service="a"} firing
-              30s {alertname="Errors", service="b"} firing
-              31s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors
-              65s -- status > 500 -> status >= 500
-              61s   told {alertname="FoghornRuleDegraded", rule="Beside", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Beside (rules.yaml:32) has reached its limit of 2 groups, {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 2 groups
-             130s {alertname="Beside", service="a"} resolved (Normal)
-             130s {alertname="Beside", service="b"} resolved (Normal)
-             130s {alertname="Beside", service="c"} resolved (Normal)
-             130s {alertname="Errors", service="a"} resolved (Normal)
-             130s {alertname="Errors", service="b"} resolved (Normal)
+            10s {alertname="Beside", service="a"} firing
+            10s {alertname="Beside", service="b"} firing
+            10s {alertname="Beside", service="c"} firing
+            10s {alertname="Errors", service="a"} pending
+            10s {alertname="Errors", service="b"} pending
+            11s   told {alertname="Beside", service="a"} firing, {alertname="Beside", service="b"} firing, {alertname="Beside", service="c"} firing
+            11s   told {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 2 groups
+            30s {alertname="Errors", service="a"} firing
+            30s {alertname="Errors", service="b"} firing
+            31s   told {alertname="Errors", service="a"} firing: many errors, {alertname="Errors", service="b"} firing: many errors
+            65s -- status > 500 -> status >= 500
+            61s   told {alertname="FoghornRuleDegraded", rule="Beside", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Beside (rules.yaml:32) has reached its limit of 2 groups, {alertname="FoghornRuleDegraded", rule="Errors", rule_file="rules.yaml", rule_group="g", severity="warning"} firing: rule Errors (rules.yaml:21) has reached its limit of 2 groups
+            130s {alertname="Beside", service="a"} resolved (Normal)
+            130s {alertname="Beside", service="b"} resolved (Normal)
+            130s {alertname="Beside", service="c"} resolved (Normal)
+            130s {alertname="Errors", service="a"} resolved (Normal)
+            130s {alertname="Errors", service="b"} resolved (Normal)
         "#]],
     );
 }
@@ -533,18 +533,18 @@ fn groups_that_a_new_rule_expects_are_given_their_time() {
             story.pass(25, &[("cart", 1)]).quiet(85).append(&gone).quiet(150).pass(155, &[("web", 1)]).quiet(175);
         },
         expect![[r#"
-              10s {alertname="Errors", service="cart"} pending
-              30s {alertname="Errors", service="cart"} firing
-              31s   told {alertname="Errors", service="cart"} firing: many errors
-              80s {alertname="Errors", service="cart"} resolved (Normal)
-              85s -- more rules
-              81s   told {alertname="Errors", service="cart"} over: many errors
-              90s {alertname="Gone", service="cart"} firing
-              91s   told {alertname="Gone", service="cart"} firing
-             120s {alertname="Gone", service="web"} firing
-             121s   told {alertname="Gone", service="cart"} firing, {alertname="Gone", service="web"} firing
-             160s {alertname="Gone", service="web"} resolved (SeenAgain)
-             161s   told {alertname="Gone", service="cart"} firing, {alertname="Gone", service="web"} over
+            10s {alertname="Errors", service="cart"} pending
+            30s {alertname="Errors", service="cart"} firing
+            31s   told {alertname="Errors", service="cart"} firing: many errors
+            80s {alertname="Errors", service="cart"} resolved (Normal)
+            85s -- more rules
+            81s   told {alertname="Errors", service="cart"} over: many errors
+            90s {alertname="Gone", service="cart"} firing
+            91s   told {alertname="Gone", service="cart"} firing
+            120s {alertname="Gone", service="web"} firing
+            121s   told {alertname="Gone", service="cart"} firing, {alertname="Gone", service="web"} firing
+            160s {alertname="Gone", service="web"} resolved (SeenAgain)
+            161s   told {alertname="Gone", service="cart"} firing, {alertname="Gone", service="web"} over
         "#]],
     );
 }
@@ -558,11 +558,11 @@ fn an_absence_is_not_over_because_the_question_changed() {
             story.pass(156, &[("cart", 1)]).quiet(175);
         },
         expect![[r#"
-              70s {alertname="Gone", service="cart"} firing
-              71s   told {alertname="Gone", service="cart"} firing
-              95s -- status >= 500 -> status > 500
-             160s {alertname="Gone", service="cart"} resolved (SeenAgain)
-             161s   told {alertname="Gone", service="cart"} over
+            70s {alertname="Gone", service="cart"} firing
+            71s   told {alertname="Gone", service="cart"} firing
+            95s -- status >= 500 -> status > 500
+            160s {alertname="Gone", service="cart"} resolved (SeenAgain)
+            161s   told {alertname="Gone", service="cart"} over
         "#]],
     );
     // Known all along, and by the new rule too early to call.
@@ -572,12 +572,12 @@ fn an_absence_is_not_over_because_the_question_changed() {
             story.pass(25, &[("cart", 1)]).quiet(75).edit("absent: 40s", "absent: 90s").quiet(130);
         },
         expect![[r#"
-              70s {alertname="Gone", service="cart"} firing
-              75s -- absent: 40s -> absent: 90s
-              71s   told {alertname="Gone", service="cart"} firing
-              80s {alertname="Gone", service="cart"} resolved (Normal)
-              81s   told {alertname="Gone", service="cart"} over
-             120s {alertname="Gone", service="cart"} firing
+            70s {alertname="Gone", service="cart"} firing
+            75s -- absent: 40s -> absent: 90s
+            71s   told {alertname="Gone", service="cart"} firing
+            80s {alertname="Gone", service="cart"} resolved (Normal)
+            81s   told {alertname="Gone", service="cart"} over
+            120s {alertname="Gone", service="cart"} firing
         "#]],
     );
 }

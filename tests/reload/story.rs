@@ -105,7 +105,7 @@ impl Story {
         self.local.restore(cut).expect("panes are whole");
         self.local.assign(&sources(&self.text));
         let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
-        writeln!(self.said, "{:>4}s -- {what}", self.second).expect("a string");
+        writeln!(self.said, "{}s -- {what}", self.second).expect("a string");
         self
     }
 
@@ -118,7 +118,7 @@ impl Story {
                         Transition::Resolved(because) => format!("resolved ({because:?})"),
                         other => format!("{other:?}").to_lowercase(),
                     };
-                    writeln!(self.said, "{:>4}s {} {transition}", second(signal.at.0), signal.labels)
+                    writeln!(self.said, "{}s {} {transition}", second(signal.at.0), signal.labels)
                 }
                 Happening::Sent(block) => {
                     let view = |alert: &AlertView| {
@@ -127,7 +127,7 @@ impl Story {
                         format!("{} {status}{note}", alert.labels)
                     };
                     let alerts: Vec<_> = block.notification.alerts.iter().map(view).collect();
-                    writeln!(self.said, "{:>4}s   told {}", second(block.at.0), alerts.join(", "))
+                    writeln!(self.said, "{}s   told {}", second(block.at.0), alerts.join(", "))
                 }
             }
             .expect("a string");
