@@ -87,7 +87,7 @@ impl Pair {
         for service in 0..SERVICES {
             let name = format!("svc-{service:02}");
             let of =
-                |status: &str| twin.values().filter(|said| said.status == status && said.alerts[0][0] == name).count();
+                |status: &str| twin.values().filter(|said| said.status == status && said.alerts[0][1] == name).count();
             let bad = self.load.clock.bad_times(service);
             assert_eq!((of("firing"), of("resolved")), (bad, bad), "{name}, as the script has it");
         }

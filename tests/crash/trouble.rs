@@ -18,6 +18,7 @@ fn outage(away: Duration) {
     let Some(cluster) = Cluster::own_apache() else { return };
     let mut pair = Pair::start(&cluster);
     pair.kill_after(Duration::from_millis(700));
+    wait_until("pages before the outage", || pair.told.transcript().len() > 10);
     let broker = apache(&cluster);
     broker.kill();
     let since = Instant::now();
@@ -30,9 +31,9 @@ fn outage(away: Duration) {
     wait_until("/readyz to say it after a restart, too", || not_reached(&pair.victim));
     std::thread::sleep(away.saturating_sub(since.elapsed()));
     broker.restart();
+    pair.load.clock.back(); // nothing new would come to be judged
     let back = Instant::now();
     let again = pair.victim.wait_until_judging(back);
-    pair.load.clock.back();
     let _ = writeln!(std::io::stderr(), "a broker was away for {away:?}; judging again {again:?} after it came back");
     pair.kill_after(Duration::from_secs(2));
     pair.compare();
