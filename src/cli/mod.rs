@@ -12,6 +12,7 @@ mod replay;
 mod run;
 mod schema;
 mod state;
+mod storm;
 mod test;
 
 use std::io::IsTerminal;
@@ -26,6 +27,7 @@ pub use demo::DemoArgs;
 pub use replay::ReplayArgs;
 pub use run::RunArgs;
 pub use schema::SchemaArgs;
+pub use storm::StormArgs;
 pub use test::TestArgs;
 
 /// Alerts straight off the Kafka stream.
@@ -65,6 +67,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Run scenarios: what is loaded, what must come of it.
     Test(TestArgs),
+    /// The whole machine in a simulated world in which everything goes wrong, seed by seed.
+    Storm(StormArgs),
     /// Measure what this machine can do.
     Bench(BenchArgs),
     #[command(hide = true)]
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &cli.global),
         Command::Replay(args) => replay::run(args, &cli.global),
         Command::Test(args) => test::run(args, &cli.global),
+        Command::Storm(args) => storm::run(args),
         Command::Bench(args) => bench::run(args, &cli.global),
         Command::BenchBroker(args) => bench::run_broker(args),
         Command::Check(args) => check::run(args, &cli.global),

@@ -17,6 +17,7 @@ pub mod packet;
 pub mod pane_log;
 pub mod plan;
 pub mod shard;
+pub mod stall;
 pub mod state;
 pub mod transcript;
 pub mod visitors;

@@ -40,16 +40,8 @@ pub(super) enum DeskMail {
         shard: usize,
         news: LimitNews,
     },
-    Stalled {
-        stream: Arc<str>,
-        source: SourceId,
-        watermark: EventTime,
-        still_for: Millis,
-    },
-    Recovered {
-        stream: Arc<str>,
-        source: SourceId,
-    },
+    /// A source stands still, or moves again.
+    Source(DeskInput),
     Lost {
         stream: usize,
         source: SourceId,
@@ -270,10 +262,7 @@ fn input(message: DeskMail, streams: &[Arc<str>], limits: &mut LimitJoin) -> Opt
             limits.release(EventTime::MAX, &mut told);
             return told.pop().map(|(_, input)| input); // one piece of news says one thing at most
         }
-        DeskMail::Stalled { stream, source, watermark, still_for } => {
-            DeskInput::SourceStalled { stream, source, watermark, still_for }
-        }
-        DeskMail::Recovered { stream, source } => DeskInput::SourceRecovered { stream, source },
+        DeskMail::Source(input) => input,
         DeskMail::Lost { stream, source, lost } => {
             DeskInput::InputLost { stream: streams[stream].clone(), source, lost }
         }
@@ -314,7 +303,7 @@ impl EventDesk {
                 }
                 DeskMail::Limit { shard, news } => self.timeline.limits.push(shard, news),
                 // There is no wall clock to stall against, and nothing is kept.
-                DeskMail::Stalled { .. } | DeskMail::Recovered { .. } | DeskMail::Cut { .. } => {}
+                DeskMail::Source(_) | DeskMail::Cut { .. } => {}
                 DeskMail::Lost { .. } | DeskMail::Whole { .. } => {}
             }
             if self.merger.complete() == EventTime::MAX
