@@ -14,6 +14,7 @@ mod replay;
 mod run;
 mod schema;
 mod state;
+mod storm;
 mod test;
 
 use std::io::IsTerminal;
@@ -29,6 +30,7 @@ pub use history::HistoryArgs;
 pub use replay::ReplayArgs;
 pub use run::RunArgs;
 pub use schema::SchemaArgs;
+pub use storm::StormArgs;
 pub use test::TestArgs;
 
 /// Alerts straight off the Kafka stream.
@@ -70,6 +72,8 @@ pub enum Command {
     History(HistoryArgs),
     /// Run scenarios: what is loaded, what must come of it.
     Test(TestArgs),
+    /// The whole machine in a simulated world in which everything goes wrong, seed by seed.
+    Storm(StormArgs),
     /// Measure what this machine can do.
     Bench(BenchArgs),
     #[command(hide = true)]
@@ -103,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args, &cli.global),
         Command::History(args) => history::run(args, &cli.global),
         Command::Test(args) => test::run(args, &cli.global),
+        Command::Storm(args) => storm::run(args),
         Command::Bench(args) => bench::run(args, &cli.global),
         Command::BenchBroker(args) => bench::run_broker(args),
         Command::Check(args) => check::run(args, &cli.global),

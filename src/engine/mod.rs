@@ -18,6 +18,7 @@ pub mod pane_log;
 pub mod plan;
 pub mod record;
 pub mod shard;
+pub mod stall;
 pub mod state;
 pub mod transcript;
 pub mod visitors;

@@ -235,7 +235,7 @@ impl Outbox {
     }
 
     pub fn health(&self, now: WallTime) -> impl Iterator<Item = LaneHealth> + '_ {
-        self.lanes.iter().map(move |lane| {
+        self.lanes.iter().enumerate().map(move |(index, lane)| {
             let paused_until = self.paces[lane.pace].paused_until;
             LaneHealth {
                 receiver: lane.receiver.clone(),
@@ -243,6 +243,7 @@ impl Outbox {
                 kind: lane.policy.kind.clone(),
                 in_flight: lane.in_flight.len(),
                 queued: lane.ready.len(),
+                held: self.held(LaneId(index)),
                 last: lane.last,
                 last_error: lane.last_error.clone(),
                 throttled_until: (paused_until > now).then_some(paused_until),

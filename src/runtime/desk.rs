@@ -40,16 +40,8 @@ pub(super) enum DeskMail {
         shard: usize,
         news: LimitNews,
     },
-    Stalled {
-        stream: Arc<str>,
-        source: SourceId,
-        watermark: EventTime,
-        still_for: Millis,
-    },
-    Recovered {
-        stream: Arc<str>,
-        source: SourceId,
-    },
+    /// A source stands still, or moves again.
+    Source(DeskInput),
     Lost {
         stream: usize,
         source: SourceId,
@@ -134,9 +126,10 @@ impl WallDesk {
         let Some(memory) = &mut self.memory else {
             return self.act(message, flights);
         };
+        // A mark waits, too: it may be of the cut after this one, where this one takes too long for who asked for it.
+        let Some(message) = memory.mail.admit(message.shard(), message) else { return };
         let DeskMail::Cut { shard, cut } = message else {
-            let admitted = memory.mail.admit(message.shard(), message);
-            return admitted.into_iter().for_each(|message| self.act(message, flights));
+            return self.act(message, flights);
         };
         if memory.mail.mark(shard) {
             memory.cut(cut, &mut self.desk, &self.status);
@@ -271,10 +264,7 @@ fn input(message: DeskMail, streams: &[Arc<str>], limits: &mut LimitJoin) -> Opt
             limits.release(EventTime::MAX, &mut told);
             return told.pop().map(|(_, input)| input); // one piece of news says one thing at most
         }
-        DeskMail::Stalled { stream, source, watermark, still_for } => {
-            DeskInput::SourceStalled { stream, source, watermark, still_for }
-        }
-        DeskMail::Recovered { stream, source } => DeskInput::SourceRecovered { stream, source },
+        DeskMail::Source(input) => input,
         DeskMail::Lost { stream, source, loss } => {
             DeskInput::InputLost { stream: streams[stream].clone(), source, loss }
         }
@@ -315,7 +305,7 @@ impl EventDesk {
                 }
                 DeskMail::Limit { shard, news } => self.timeline.limits.push(shard, news),
                 // There is no wall clock to stall against, and nothing is kept.
-                DeskMail::Stalled { .. } | DeskMail::Recovered { .. } | DeskMail::Cut { .. } => {}
+                DeskMail::Source(_) | DeskMail::Cut { .. } => {}
                 DeskMail::Lost { .. } | DeskMail::Whole { .. } => {}
             }
             if self.merger.complete() == EventTime::MAX

@@ -17,7 +17,6 @@
 mod desk;
 mod memory;
 mod shard;
-mod stall;
 mod status;
 
 use std::sync::Arc;
@@ -41,10 +40,10 @@ use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::{LimitJoin, SignalMerger};
 use crate::engine::plan::Plan;
 use crate::engine::shard::{Shard, ShardError, ShardOutput, positions};
+use crate::engine::stall::StallWatch;
 use crate::engine::state::ShardCut;
 use desk::{DeskMail, EventDesk, WallDesk};
 use memory::{DeskMemory, Keeper};
-use stall::StallWatch;
 
 /// Batches a shard may have waiting from Kafka.
 pub const SOURCE_QUEUE: usize = 16;
@@ -241,7 +240,10 @@ async fn supervise(
             _ = commit.tick(), if commits => consumer.commit(status.positions()),
             _ = stats.tick() => {
                 *status.kafka.lock() = Some((consumer.stats(), clock::now()));
-                watch.look(status, desk).await;
+                let shards = status.shards();
+                for news in watch.look(clock::now(), shards.iter().map(|(shard, _)| shard)) {
+                    let _ = desk.send(DeskMail::Source(news)).await; // a desk that is gone has nothing left to hear
+                }
                 if !consumer.is_running() {
                     tracing::error!("the Kafka consumer's thread is gone; stopping");
                     return;

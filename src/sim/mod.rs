@@ -6,4 +6,5 @@
 pub mod load;
 pub mod scenario;
 pub mod script;
+pub mod storm;
 pub mod traffic;

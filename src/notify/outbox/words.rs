@@ -174,6 +174,8 @@ pub struct LaneHealth {
     pub in_flight: usize,
     /// Notifications waiting for their first or next attempt.
     pub queued: usize,
+    /// All that is not settled (`O3`).
+    pub held: usize,
     pub last: Option<(WallTime, LastOutcome)>,
     pub last_error: Option<(WallTime, Arc<str>)>,
     pub throttled_until: Option<WallTime>,

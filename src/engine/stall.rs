@@ -7,20 +7,19 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
-use crate::edge::clock;
+use crate::engine::desk::DeskInput;
 use crate::engine::plan::{Plan, StreamPlan};
-use crate::engine::shard::{SourceReport, SourceState, Stall, StallChange};
+use crate::engine::shard::{ShardStatus, SourceReport, SourceState, Stall, StallChange};
 use crate::model::position::SourceId;
 use crate::model::time::{EventTime, Millis, WallTime};
-use crate::runtime::desk::DeskMail;
-use crate::runtime::status::Status;
 
-pub(super) struct StallWatch {
+/// All streams of a plan.
+#[derive(Debug)]
+pub struct StallWatch {
     streams: Vec<Watched>,
 }
 
+#[derive(Debug)]
 struct Watched {
     name: Arc<str>,
     limit: Millis,
@@ -35,16 +34,14 @@ impl StallWatch {
         StallWatch { streams: plan.streams.iter().map(watched).collect() }
     }
 
-    /// Looks at where all sources stand and tells the desk what changed.
-    pub async fn look(&mut self, status: &Status, desk: &mpsc::Sender<DeskMail>) {
-        let shards = status.shards();
-        let now = clock::now();
+    /// Looks at where all sources of all shards stand, and says what the desk is to hear.
+    pub fn look<'a>(&mut self, now: WallTime, shards: impl Iterator<Item = &'a ShardStatus> + Clone) -> Vec<DeskInput> {
+        let mut news = Vec::new();
         for (at, watched) in self.streams.iter_mut().enumerate() {
-            let of_stream = shards.iter().filter_map(|(shard, _)| shard.streams.get(at));
-            if let Some(news) = watched.look(now, of_stream.flat_map(|stream| &stream.sources)) {
-                let _ = desk.send(news).await; // a desk that is gone has nothing left to hear
-            }
+            let of_stream = shards.clone().filter_map(|shard| shard.streams.get(at));
+            news.extend(watched.look(now, of_stream.flat_map(|stream| &stream.sources)));
         }
+        news
     }
 }
 
@@ -53,7 +50,7 @@ impl Watched {
         Watched { name, limit, stall: Stall::new(limit), told: None }
     }
 
-    fn look<'a>(&mut self, now: WallTime, sources: impl Iterator<Item = &'a SourceReport>) -> Option<DeskMail> {
+    fn look<'a>(&mut self, now: WallTime, sources: impl Iterator<Item = &'a SourceReport>) -> Option<DeskInput> {
         let holds_back = |source: &&SourceReport| !matches!(source.state, SourceState::Idle | SourceState::Finished);
         let Some(slowest) = sources.filter(holds_back).min_by_key(|source| (source.watermark, &source.source)) else {
             self.stall = Stall::new(self.limit);
@@ -62,7 +59,7 @@ impl Watched {
         match self.stall.observe(now, slowest.watermark.unwrap_or(EventTime::MIN))? {
             StallChange::Stalled { since, watermark } => {
                 self.told = Some(slowest.source.clone());
-                Some(DeskMail::Stalled {
+                Some(DeskInput::SourceStalled {
                     stream: self.name.clone(),
                     source: slowest.source.clone(),
                     watermark,
@@ -73,9 +70,9 @@ impl Watched {
         }
     }
 
-    fn recovered(&mut self) -> Option<DeskMail> {
+    fn recovered(&mut self) -> Option<DeskInput> {
         let source = self.told.take()?;
-        Some(DeskMail::Recovered { stream: self.name.clone(), source })
+        Some(DeskInput::SourceRecovered { stream: self.name.clone(), source })
     }
 }
 
@@ -93,8 +90,8 @@ mod tests {
             let reports: Vec<SourceReport> =
                 reports.iter().enumerate().filter_map(|(partition, text)| report(partition as i32, text)).collect();
             let said = match watched.look(WallTime(now * 1_000), reports.iter()) {
-                Some(DeskMail::Stalled { source, still_for, .. }) => format!("{source} stalled for {still_for}"),
-                Some(DeskMail::Recovered { source, .. }) => format!("{source} recovered"),
+                Some(DeskInput::SourceStalled { source, still_for, .. }) => format!("{source} stalled for {still_for}"),
+                Some(DeskInput::SourceRecovered { source, .. }) => format!("{source} recovered"),
                 _ => continue,
             };
             out.push_str(&format!("{now}s {said}\n"));

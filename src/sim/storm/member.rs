@@ -1,0 +1,282 @@
+//! One process: shards, a desk and what lies in the channels between them, as `runtime` has them on its threads.
+//!
+//! Threads are actors here: each has something it could do next, and the dice say who does. Messages from one to another
+//! stay in order, and nothing else is promised, as between threads. What the process writes goes through the real
+//! checkpoint and log code to the simulated disk; when it ends, everything in here is gone.
+
+mod desk;
+mod keeper;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use super::Outside;
+use super::disk::SimDisk;
+use super::options::Sabotage;
+use super::receivers::Answer;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::dir::{Dir, Log};
+use crate::engine::align::Alignment;
+use crate::engine::desk::{Desk, DeskInput};
+use crate::engine::limit::LimitNews;
+use crate::engine::merge::LimitJoin;
+use crate::engine::plan::Plan;
+use crate::engine::shard::{Peer, Shard, ShardInput, ShardOutput, ShardStatus, positions};
+use crate::engine::stall::StallWatch;
+use crate::engine::state::ShardCut;
+use crate::model::{EventTime, Signal};
+use keeper::Keeper;
+use source::{Consumer, FromSource};
+
+/// What can go next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Actor {
+    /// The consumer reads on in this partition.
+    Fetch(usize),
+    /// A shard takes what its source has for it.
+    Source(usize),
+    /// … what a peer has for it.
+    Peer(usize, usize),
+    /// … the word that a checkpoint is taken.
+    Ask(usize),
+    /// … its look at the clock.
+    Pulse(usize),
+    /// The desk reads its mail.
+    Mail,
+    /// The desk hears of a delivery.
+    Receipt,
+    /// A checkpoint is written.
+    Save,
+}
+
+/// What the desk gets from shards.
+#[derive(Debug)]
+enum Mail {
+    Signals { shard: usize, signals: Vec<Signal> },
+    Limit { shard: usize, news: LimitNews },
+    Input(DeskInput),
+    Cut { shard: usize, cut: u64 },
+}
+
+impl Mail {
+    fn shard(&self) -> Option<usize> {
+        match self {
+            Mail::Signals { shard, .. } | Mail::Limit { shard, .. } | Mail::Cut { shard, .. } => Some(*shard),
+            Mail::Input(_) => None,
+        }
+    }
+}
+
+pub struct Member {
+    pub life: u32,
+    plan: Arc<Plan>,
+    pub shards: Vec<Shard>,
+    to_shards: Vec<VecDeque<FromSource>>,
+    to_peers: BTreeMap<(usize, usize), VecDeque<Peer>>,
+    asks: Vec<VecDeque<u64>>,
+    pulses: BTreeSet<usize>,
+    mail: VecDeque<Mail>,
+    answers: VecDeque<Answer>,
+    pub desk: Desk,
+    alignment: Alignment<Mail>,
+    limits: LimitJoin,
+    log: Option<Log<SimDisk>>,
+    dir: Dir<SimDisk>,
+    keeper: Keeper,
+    consumer: Consumer,
+    stalls: StallWatch,
+    /// Records that were handed to shards.
+    pub handed: u64,
+    /// Goes on from a checkpoint.
+    pub has_past: bool,
+}
+
+impl Member {
+    /// A process starts: takes the directory, goes on from what it holds.
+    ///
+    /// # Errors
+    /// The disk does not let it.
+    pub fn start(outside: &mut Outside<'_>, life: u32, plan: Arc<Plan>, shards: usize) -> io::Result<Member> {
+        let dir = Dir::new(outside.disk.clone());
+        dir.tidy()?;
+        let mut loaded = dir.load().map_err(|error| io::Error::other(format!("{error:?}")))?;
+        let seed = outside.options.seed;
+        let mut desk = Desk::new(outside.stage.desk(outside.options), seed);
+        let checkpoint = loaded.checkpoint.take();
+        let has_past = checkpoint.is_some();
+        let mut cuts = Vec::new();
+        if let Some(Checkpoint { head, shards: found, desk: cut }) = checkpoint {
+            outside.say(format!("goes on from checkpoint {} and {} inputs", head.number, loaded.entries.len()));
+            let mut out = Vec::new();
+            desk.restore(cut, &mut out);
+            if !outside.options.sabotaged(Sabotage::ForgetLog) {
+                loaded.entries.iter().for_each(|entry| desk.handle(entry.at, entry.input.clone(), &mut out));
+            }
+            cuts = found;
+        }
+        outside.watch.starts(life, &cuts, std::mem::take(&mut outside.power_was_cut));
+        keeper::sabotage(outside.options, &mut cuts);
+        let log = dir.resume_log(&mut loaded)?;
+        let mut member = Member {
+            life,
+            shards: Vec::new(),
+            to_shards: (0..shards).map(|_| VecDeque::new()).collect(),
+            to_peers: BTreeMap::new(),
+            asks: (0..shards).map(|_| VecDeque::new()).collect(),
+            pulses: BTreeSet::new(),
+            mail: VecDeque::new(),
+            answers: VecDeque::new(),
+            desk,
+            alignment: Alignment::new(shards),
+            limits: LimitJoin::default(),
+            log: Some(log),
+            dir,
+            keeper: Keeper::new(loaded.next, outside.now),
+            consumer: Consumer::new(positions(&cuts)),
+            stalls: StallWatch::new(&plan),
+            plan,
+            handed: 0,
+            has_past,
+        };
+        member.wake(outside, shards, &cuts);
+        Ok(member)
+    }
+
+    fn wake(&mut self, outside: &mut Outside<'_>, shards: usize, cuts: &[ShardCut]) {
+        for index in 0..shards {
+            let made = Shard::new(index, shards, self.plan.clone(), outside.options.seed);
+            let mut shard = made.expect("the stream is decoded").with_cuts();
+            let mut said = Vec::new();
+            if !cuts.is_empty() {
+                shard.restore(cuts, &mut said).expect("what passed its checksums is read");
+            }
+            self.shards.push(shard);
+            self.say(outside, index, said);
+        }
+        self.tell(outside, DeskInput::Restarted);
+        self.assign(outside, (0..outside.partitions.len()).collect());
+    }
+
+    /// Everyone who has something to do.
+    pub fn actors(&self, outside: &Outside<'_>) -> Vec<Actor> {
+        let shards = 0..self.shards.len();
+        let fetches = (0..outside.partitions.len()).filter(|p| self.can_fetch(outside, *p)).map(Actor::Fetch);
+        let sources = shards.clone().filter(|s| !self.to_shards[*s].is_empty() && !self.shards[*s].is_cutting());
+        let peers = self.to_peers.iter().filter(|(_, queue)| !queue.is_empty());
+        let mut actors: Vec<Actor> = fetches.collect();
+        actors.extend(sources.map(Actor::Source));
+        actors.extend(peers.map(|((from, to), _)| Actor::Peer(*from, *to)));
+        actors.extend(shards.filter(|s| !self.asks[*s].is_empty()).map(Actor::Ask));
+        actors.extend(self.pulses.iter().map(|shard| Actor::Pulse(*shard)));
+        actors.extend((!self.mail.is_empty()).then_some(Actor::Mail));
+        actors.extend((!self.answers.is_empty()).then_some(Actor::Receipt));
+        actors.extend(self.keeper.is_complete(self.shards.len()).then_some(Actor::Save));
+        actors
+    }
+
+    pub fn act(&mut self, outside: &mut Outside<'_>, actor: Actor) {
+        match actor {
+            Actor::Fetch(partition) => self.fetch(outside, partition),
+            Actor::Source(shard) => {
+                let Some(event) = self.to_shards[shard].pop_front() else { return };
+                let input = self.from_source(outside, event);
+                self.handle(outside, shard, input);
+            }
+            Actor::Peer(from, to) => {
+                let queue = self.to_peers.get_mut(&(from, to)).expect("a queue of an actor");
+                let Some(message) = queue.pop_front() else { return };
+                self.handle(outside, to, ShardInput::Peer(message));
+            }
+            Actor::Ask(shard) => {
+                let Some(number) = self.asks[shard].pop_front() else { return };
+                self.handle(outside, shard, ShardInput::Cut(number));
+            }
+            Actor::Pulse(shard) => {
+                self.pulses.remove(&shard);
+                for reading in self.readings(outside, shard) {
+                    self.handle(outside, shard, reading);
+                }
+                self.handle(outside, shard, ShardInput::Wall(outside.wall()));
+            }
+            Actor::Mail => {
+                let Some(mail) = self.mail.pop_front() else { return };
+                self.hear(outside, mail);
+            }
+            Actor::Receipt => self.receive(outside),
+            Actor::Save => self.save(outside),
+        }
+    }
+
+    /// The clock moved: what is due now becomes something to do.
+    pub fn pulse(&mut self, outside: &mut Outside<'_>) {
+        self.pulses.extend(0..self.shards.len());
+        let statuses: Vec<ShardStatus> = self.shards.iter().map(Shard::status).collect();
+        let stalls = self.stalls.look(outside.wall(), statuses.iter());
+        self.mail.extend(stalls.into_iter().map(Mail::Input));
+        outside.watch.look(&statuses, &self.desk, self.handed);
+        self.ask(outside);
+        self.tick(outside);
+    }
+
+    pub fn answer(&mut self, answer: Answer) {
+        self.answers.push_back(answer);
+    }
+
+    fn handle(&mut self, outside: &mut Outside<'_>, shard: usize, input: ShardInput) {
+        let leaves = matches!(input, ShardInput::Revoked(_));
+        let mut out = Vec::new();
+        self.shards[shard].handle(input, &mut out);
+        if leaves {
+            self.consumer.resume_at(self.shards[shard].positions());
+        }
+        self.say(outside, shard, out);
+    }
+
+    /// Sends everywhere what a shard said.
+    fn say(&mut self, outside: &mut Outside<'_>, shard: usize, out: Vec<ShardOutput>) {
+        let mut signals = Vec::new();
+        for output in out {
+            match output {
+                ShardOutput::Signal(signal) => signals.extend(outside.watch.signal(outside.options, signal)),
+                ShardOutput::Judged(_) | ShardOutput::DeadLetter(_) => {}
+                ShardOutput::ToPeer { shard: to, message } => {
+                    self.to_peers.entry((shard, to)).or_default().push_back(message);
+                }
+                ShardOutput::Cut { cut, state } => {
+                    self.mail.push_back(Mail::Signals { shard, signals: std::mem::take(&mut signals) });
+                    self.mail.push_back(Mail::Cut { shard, cut });
+                    self.keeper.give(cut, *state);
+                }
+                ShardOutput::Lost { stream, source, loss } => {
+                    let stream = self.plan.streams[stream].schema.name.clone();
+                    self.mail.push_back(Mail::Input(DeskInput::InputLost { stream, source, loss }));
+                }
+                ShardOutput::Whole { stream } => {
+                    let stream = self.plan.streams[stream].schema.name.clone();
+                    self.mail.push_back(Mail::Input(DeskInput::InputWhole { stream }));
+                }
+                ShardOutput::Limit(news) => self.mail.push_back(Mail::Limit { shard, news }),
+            }
+        }
+        if !signals.is_empty() {
+            self.mail.push_back(Mail::Signals { shard, signals });
+        }
+    }
+
+    /// How far all shards have judged.
+    pub fn judged(&self) -> EventTime {
+        let marks = self.shards.iter().map(|shard| shard.status().streams[0].watermark);
+        marks.min().flatten().unwrap_or(EventTime::MIN)
+    }
+
+    pub fn is_idle(&self, outside: &Outside<'_>) -> bool {
+        self.actors(outside).is_empty()
+    }
+}
+
+/// The shard that reads a partition.
+fn shard_of(partition: usize, shards: usize) -> usize {
+    (partition * 7 + 3) % shards
+}

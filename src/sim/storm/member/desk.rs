@@ -1,0 +1,122 @@
+//! The desk's task: mail, receipts and deadlines in, deliveries out; every input logged before it is acted on.
+
+use super::{Mail, Member};
+use crate::engine::desk::{DeskInput, DeskOutput};
+use crate::model::{EventTime, WallTime};
+use crate::sim::storm::Outside;
+
+impl Member {
+    /// Takes one message; while a checkpoint is taken, those behind a mark wait.
+    pub(super) fn hear(&mut self, outside: &mut Outside<'_>, mail: Mail) {
+        let Mail::Cut { shard, cut } = mail else {
+            if let Some(mail) = self.alignment.admit(mail.shard(), mail) {
+                self.take_mail(outside, mail);
+            }
+            return;
+        };
+        if self.alignment.mark(shard) {
+            self.cut(outside, cut);
+            for mail in self.alignment.release() {
+                self.hear(outside, mail);
+            }
+        }
+    }
+
+    fn take_mail(&mut self, outside: &mut Outside<'_>, mail: Mail) {
+        let input = match mail {
+            Mail::Signals { signals, .. } if signals.is_empty() => return,
+            Mail::Signals { signals, .. } => DeskInput::Signals(signals),
+            Mail::Input(input) => input,
+            Mail::Limit { shard, news } => {
+                self.limits.push(shard, news);
+                let mut told = Vec::new();
+                self.limits.release(EventTime::MAX, &mut told);
+                match told.pop() {
+                    Some((_, input)) => input,
+                    None => return,
+                }
+            }
+            Mail::Cut { .. } => return,
+        };
+        self.tell(outside, input);
+    }
+
+    pub(super) fn receive(&mut self, outside: &mut Outside<'_>) {
+        let Some(answer) = self.answers.pop_front() else { return };
+        if outside.pass("delivery_answered") {
+            return;
+        }
+        let input = DeskInput::Receipt { receiver: answer.receiver, id: answer.id, outcome: answer.outcome };
+        self.tell(outside, input);
+        outside.pass("receipt_logged");
+    }
+
+    /// Lets the desk's deadlines have their way.
+    pub(super) fn tick(&mut self, outside: &mut Outside<'_>) {
+        while self.desk.next_deadline().is_some_and(|at| at <= outside.wall()) {
+            let before = (self.desk.next_deadline(), self.desk.journal().total());
+            self.tell(outside, DeskInput::Tick);
+            if outside.disk.is_dead() || before == (self.desk.next_deadline(), self.desk.journal().total()) {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, outside: &mut Outside<'_>, input: DeskInput) {
+        let now = outside.wall();
+        let mut out = Vec::new();
+        outside.watch.input(&input);
+        let signals = match &input {
+            DeskInput::Signals(signals) => signals.clone(),
+            _ => Vec::new(),
+        };
+        self.step(outside, now, input, &mut out);
+        if self.desk.next_deadline().is_some_and(|at| at <= now) {
+            self.step(outside, now, DeskInput::Tick, &mut out);
+        }
+        if outside.disk.is_dead() {
+            return;
+        }
+        outside.watch.heard(&self.desk, &signals);
+        outside.watch.decided(outside.now, self.life, &out);
+        let speaks = out.iter().any(|output| matches!(output, DeskOutput::Deliver { .. }));
+        if speaks && self.log.as_ref().is_some_and(|log| log.sync().is_err()) {
+            self.log = None;
+        }
+        for output in out {
+            if let DeskOutput::Deliver { receiver, delivery } = output {
+                if outside.disk.is_dead() || outside.pass("delivery_started") {
+                    return;
+                }
+                outside.deliver(self.life, receiver, delivery);
+            }
+        }
+    }
+
+    /// Logs an input, then acts on it.
+    fn step(&mut self, outside: &mut Outside<'_>, now: WallTime, input: DeskInput, out: &mut Vec<DeskOutput>) {
+        if let Some(log) = &mut self.log
+            && log.append(now, &input).is_err()
+        {
+            self.log = None;
+            outside.watch.log_broke();
+        }
+        if !outside.disk.is_dead() {
+            self.desk.handle(now, input, out);
+        }
+    }
+
+    /// Gives the desk's cut away and begins the log that follows it.
+    fn cut(&mut self, outside: &mut Outside<'_>, number: u64) {
+        let cut = self.desk.cut();
+        if outside.pass("checkpoint_cut") {
+            return;
+        }
+        let sealed = self.log.take().map_or(Ok(()), |log| log.seal());
+        match sealed.and_then(|()| self.dir.begin_log(number)) {
+            Ok(log) => self.log = Some(log),
+            Err(_) => outside.watch.log_broke(),
+        }
+        self.keeper.give_desk(number, cut);
+    }
+}

@@ -1,0 +1,169 @@
+//! The consumer: reads partitions into the shards' queues, tells gaps and ends, and goes on where the engine says.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+
+use super::{Member, shard_of};
+use crate::engine::shard::ShardInput;
+use crate::model::batch::{RawBatch, RawBatchBuilder};
+use crate::model::{Position, SourceId};
+use crate::sim::storm::Outside;
+use crate::sim::storm::options::Sabotage;
+
+/// Batches a shard may have waiting.
+const QUEUE_MAX: usize = 16;
+
+/// What the consumer says to a shard.
+#[derive(Debug)]
+pub enum FromSource {
+    Records(RawBatch),
+    Assigned(Vec<SourceId>),
+    Revoked(Vec<SourceId>),
+    Gap { source: SourceId, lost: Option<u64> },
+    End(SourceId),
+}
+
+#[derive(Debug)]
+pub struct Consumer {
+    resume: BTreeMap<SourceId, i64>,
+    /// By partition that is ours.
+    ours: BTreeMap<usize, Reading>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// The next place to be read; `None` before the first fetch of a partition that nobody has read.
+    next: i64,
+    at_end: bool,
+}
+
+impl Consumer {
+    pub fn new(next: Vec<Position>) -> Consumer {
+        let mut consumer = Consumer { resume: BTreeMap::new(), ours: BTreeMap::new() };
+        consumer.resume_at(next);
+        consumer
+    }
+
+    pub fn resume_at(&mut self, next: impl IntoIterator<Item = Position>) {
+        let next = next.into_iter().filter(|position| position.offset >= 0);
+        self.resume.extend(next.map(|position| (position.source, position.offset)));
+    }
+}
+
+impl Member {
+    /// Takes partitions on; every shard is told, also of nothing.
+    pub fn assign(&mut self, outside: &mut Outside<'_>, partitions: Vec<usize>) {
+        let mut told = vec![Vec::new(); self.shards.len()];
+        for partition in partitions {
+            let of = &outside.partitions[partition];
+            let known = self.consumer.resume.get(&of.source).copied().or(of.committed);
+            let next = known.unwrap_or((of.start - of.base) as i64);
+            self.consumer.ours.insert(partition, Reading { next, at_end: false });
+            told[shard_of(partition, self.shards.len())].push(of.source.clone());
+        }
+        for (shard, list) in told.into_iter().enumerate() {
+            self.to_shards[shard].push_back(FromSource::Assigned(list));
+        }
+    }
+
+    pub fn revoke(&mut self, outside: &mut Outside<'_>, partitions: &[usize]) {
+        for partition in partitions {
+            if self.consumer.ours.remove(partition).is_some() {
+                let source = outside.partitions[*partition].source.clone();
+                self.to_shards[shard_of(*partition, self.shards.len())].push_back(FromSource::Revoked(vec![source]));
+            }
+        }
+    }
+
+    pub fn reads(&self, partition: usize) -> bool {
+        self.consumer.ours.contains_key(&partition)
+    }
+
+    /// What is in the queues is the last.
+    pub fn stop_reading(&mut self) {
+        self.consumer.ours.clear();
+    }
+
+    /// A leader was lost: some records come again.
+    pub fn reread(&mut self, partition: usize, records: i64) {
+        if let Some(reading) = self.consumer.ours.get_mut(&partition) {
+            reading.next = (reading.next - records).max(0);
+            reading.at_end = false;
+        }
+    }
+
+    pub(super) fn can_fetch(&self, outside: &Outside<'_>, partition: usize) -> bool {
+        let Some(reading) = self.consumer.ours.get(&partition) else { return false };
+        let of = &outside.partitions[partition];
+        let shard = shard_of(partition, self.shards.len());
+        let more = reading.next < (of.end(outside.now) - of.base) as i64 || of.anew;
+        outside.now >= of.away_until && self.to_shards[shard].len() < QUEUE_MAX && (more || !reading.at_end)
+    }
+
+    pub(super) fn fetch(&mut self, outside: &mut Outside<'_>, partition: usize) {
+        let queue = &mut self.to_shards[shard_of(partition, self.shards.len())];
+        let Some(reading) = self.consumer.ours.get_mut(&partition) else { return };
+        let of = &mut outside.partitions[partition];
+        let source = of.source.clone();
+        let first = (of.start - of.base) as i64;
+        let hide = outside.options.sabotaged(Sabotage::HideGap);
+        let anew = std::mem::take(&mut of.anew) && reading.next > 0;
+        if anew || reading.next < first {
+            let lost = (!anew).then(|| (first - reading.next) as u64);
+            outside.watch.lost(of, reading.next, anew);
+            reading.next = first;
+            if !hide {
+                queue.push_back(FromSource::Gap { source: source.clone(), lost });
+            }
+        }
+        let end = of.end(outside.now);
+        let from = of.base + reading.next as usize;
+        let to = end.min(from + outside.dice.random_range(1..20));
+        if from >= to {
+            reading.at_end = true;
+            queue.push_back(FromSource::End(source));
+            return;
+        }
+        let mut batch = RawBatchBuilder::default();
+        let index = batch.source(&source.topic, source.partition);
+        for place in from..to {
+            let record = &of.records[place];
+            batch.push(index, (place - of.base) as i64, record.produced_at, &record.bytes());
+        }
+        reading.next = (to - of.base) as i64;
+        reading.at_end = false;
+        queue.push_back(FromSource::Records(batch.finish()));
+    }
+
+    pub(super) fn from_source(&mut self, outside: &mut Outside<'_>, event: FromSource) -> ShardInput {
+        match event {
+            FromSource::Records(mut batch) => {
+                self.handed += batch.records.len() as u64;
+                outside.watch.handed(&batch, &outside.partitions);
+                if outside.options.sabotaged(Sabotage::LoseRecord) && outside.dice.random_ratio(1, 50) {
+                    batch.records.pop();
+                }
+                ShardInput::Records { stream: 0, batch }
+            }
+            FromSource::Assigned(list) => ShardInput::Assigned(list.into_iter().map(|source| (0, source)).collect()),
+            FromSource::Revoked(list) => ShardInput::Revoked(list),
+            FromSource::Gap { source, lost } => ShardInput::Gap { source, lost },
+            FromSource::End(source) => ShardInput::Reading { source, now: outside.wall(), lag: Some(0) },
+        }
+    }
+
+    /// What the broker says of the ends of a shard's partitions.
+    pub(super) fn readings(&self, outside: &Outside<'_>, shard: usize) -> Vec<ShardInput> {
+        let mine = self.consumer.ours.iter().filter(|(p, _)| shard_of(**p, self.shards.len()) == shard);
+        let heard = mine.filter(|(p, _)| outside.now >= outside.partitions[**p].away_until);
+        heard
+            .map(|(partition, reading)| {
+                let of = &outside.partitions[*partition];
+                let left = (of.end(outside.now) - of.base) as i64 - reading.next;
+                let lag = if reading.at_end && left <= 0 { 0 } else { left.max(1) as u64 };
+                ShardInput::Reading { source: of.source.clone(), now: outside.wall(), lag: Some(lag) }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,129 @@
+//! The storm: the whole machine on virtual time, from one seed, with everything going wrong that can.
+//!
+//! A seed draws a world (partitions, shards, what happens to four services) and a subset of the faults there are
+//! ([`options::Fault`]). For two minutes they rage while the invariants are watched ([`watch`]); then everything is well, and
+//! within three minutes all that is owed has to be told, and what was said must be what a slow oracle says of the same events
+//! ([`oracle`]). What is simulated is what `edge` and `runtime` do: threads and channels ([`member`]), Kafka ([`topic`]),
+//! the disk ([`disk`]), the receivers ([`receivers`]). Shards, desk, checkpoints and logs are the real ones.
+//!
+//! The same seed gives the same storm, to the last line of the journal; that is what makes a failure worth having. One that
+//! fails is made smaller by leaving out faults ([`shrink`]), and is kept in `fixtures/seeds`.
+//!
+//! A group has one member for now ([`options::Options::members`]): rules that are judged where they are read are not built.
+
+pub mod disk;
+pub mod member;
+pub mod options;
+pub mod oracle;
+pub mod plot;
+pub mod receivers;
+pub mod stage;
+pub mod topic;
+pub mod verdict;
+pub mod watch;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+
+pub use options::{Fault, Options, Sabotage};
+pub use stage::Stage;
+pub use watch::Broken;
+
+use crate::model::{Delivery, EventTime, Position, WallTime};
+use disk::SimDisk;
+use receivers::{Answer, Receivers};
+use topic::Partition;
+use watch::Watch;
+
+/// How one storm went.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub options: Options,
+    pub broken: Option<Broken>,
+    /// Of every line of the journal.
+    pub hash: u64,
+    /// The last lines, or all.
+    pub lines: Vec<String>,
+    /// Why the oracle could be asked for safety only.
+    pub inexact: Option<String>,
+    pub records: u64,
+    pub deliveries: u64,
+    pub checkpoints: u64,
+    /// Processes that were started.
+    pub lives: u32,
+    pub episodes: usize,
+}
+
+/// Runs one storm.
+pub fn run(options: &Options, stage: &Stage, all_lines: bool) -> Report {
+    world::run(options, stage, all_lines)
+}
+
+/// Leaves out fault after fault, as long as the same invariant breaks.
+pub fn shrink(report: &Report, stage: &Stage) -> Report {
+    let Some(broken) = &report.broken else { return report.clone() };
+    let mut least = report.clone();
+    for fault in &report.options.faults {
+        let faults = least.options.faults.iter().copied().filter(|other| other != fault);
+        let smaller = run(&least.options.clone().with_faults(faults), stage, false);
+        if smaller.broken.as_ref().is_some_and(|other| other.id == broken.id) {
+            least = smaller;
+        }
+    }
+    least
+}
+
+/// What a process sees of the world.
+pub struct Outside<'a> {
+    options: &'a Options,
+    stage: &'a Stage,
+    disk: SimDisk,
+    partitions: Vec<Partition>,
+    receivers: Receivers,
+    /// On their way, with the life of the process that waits for them.
+    answers: BTreeMap<(i64, u64), (u32, Answer)>,
+    sent: u64,
+    now: i64,
+    /// How far the process's clock is off.
+    skew: i64,
+    power_was_cut: bool,
+    dice: StdRng,
+    watch: Watch,
+}
+
+impl Outside<'_> {
+    /// What the clock on the wall says.
+    fn wall(&self) -> WallTime {
+        WallTime(self.now + self.skew)
+    }
+
+    fn say(&mut self, line: String) {
+        self.watch.line(format!("{} ---- {line}", EventTime(self.now)));
+    }
+
+    /// Whether the process ends here.
+    fn pass(&self, point: &'static str) -> bool {
+        use crate::checkpoint::dir::Disk;
+        self.disk.pass(point).is_err()
+    }
+
+    fn deliver(&mut self, life: u32, receiver: Arc<str>, delivery: Delivery) {
+        self.watch.delivers(&receiver, &delivery);
+        let key = (receiver.clone(), delivery.integration);
+        let target = self.receivers.get_mut(&key).expect("every integration has another end");
+        if let Some((at, answer)) = target.take(self.now, &receiver, &delivery) {
+            self.sent += 1;
+            self.answers.insert((at, self.sent), (life, answer));
+        }
+    }
+
+    fn commit(&mut self, positions: &[Position]) {
+        self.watch.commits(positions);
+        for Position { source, offset } in positions {
+            self.partitions[source.partition as usize].committed = Some(*offset);
+        }
+    }
+}

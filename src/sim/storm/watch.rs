@@ -1,0 +1,385 @@
+//! The invariants of a storm, and who watches them.
+//!
+//! - `V1` nothing is lost without a name: in = out + held + Σ refused, at every stage that counts
+//! - `V2` a breach that is owed is sent once receivers heal, and so is its end: everyone believes what is
+//! - `V3` unknown never resolves: no end is said of a time of which events are known to be missing
+//! - `V4` what fires never returns to pending
+//! - `V5` `for` is never cut short, and never restarted by a crash
+//! - `V6` what a receiver said it has is not sent to it again under the same key; where a crash makes that impossible to
+//!   know, the repeat says so
+//! - `V7` what is committed is never ahead of the newest checkpoint
+//! - `V8` watermarks never go back, nor do they over a restart
+//! - `V9` every bound holds
+//! - `V10` what is said is what happened: exactly the episodes that a slow count over all events gives
+//! - `V11` a process that may run does: it starts, gets through what it is given, and takes checkpoints
+//!
+//! The first that is broken is kept. `V2` and `V10` are asked at the end ([`super::verdict`]), the others all the time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::options::{Options, Sabotage};
+use super::oracle::{self, Rule};
+use super::stage::{BOUNDS, CROWD_MAX};
+use super::topic::{Kind, Partition, SERVICES};
+use crate::alert::life::Life;
+use crate::engine::desk::{Desk, DeskInput, DeskOutput};
+use crate::engine::shard::ShardStatus;
+use crate::engine::state::ShardCut;
+use crate::model::refusal::Scope;
+use crate::model::signal::ResolvedBecause;
+use crate::model::{
+    Delivery, DeliveryId, EventTime, Outcome, Position, RawBatch, Refusal, Signal, SourceId, Transition,
+};
+
+/// Lines kept of what happened.
+const LINES_MAX: usize = 60;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub id: &'static str,
+    pub text: String,
+}
+
+/// By receiver, place of the integration, and key.
+type Key = (Arc<str>, usize, String);
+
+#[derive(Default)]
+pub struct Watch {
+    pub broken: Option<Broken>,
+    hash: xxhash_rust::xxh3::Xxh3,
+    pub lines: VecDeque<String>,
+    pub all_lines: bool,
+    /// (rule, service, since, fired at) and (rule, service, fired at, ended at), as the desk came to hear them.
+    pub fired: BTreeSet<(Rule, usize, i64, i64)>,
+    pub ended: BTreeSet<(Rule, usize, i64, i64)>,
+    /// Why the oracle cannot be asked for more than safety.
+    pub inexact: Option<String>,
+    /// Times of events that are known to be gone.
+    lost: Vec<i64>,
+    /// Which places come late, by partition.
+    late: Vec<Vec<bool>>,
+    firing: BTreeMap<(String, String), EventTime>,
+    swallowed: u32,
+    requests: BTreeMap<(Arc<str>, DeliveryId), Key>,
+    known: BTreeMap<Key, u32>,
+    tried: BTreeMap<Key, u32>,
+    /// Since when what was known of keys may have been forgotten, and why.
+    forgot_at_life: u32,
+    marks_from_life: u32,
+    life: u32,
+    log_broken: bool,
+    saved: BTreeMap<SourceId, i64>,
+    floor: Option<EventTime>,
+    floors: BTreeMap<SourceId, EventTime>,
+    marks: BTreeMap<usize, EventTime>,
+    own: BTreeMap<SourceId, EventTime>,
+    /// Of the records handed to shards in this life: the last place by partition, how many came late, from the future.
+    fresh: BTreeMap<usize, i64>,
+    expected: Expected,
+    pub deliveries: u64,
+    pub checkpoints: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Expected {
+    late: u64,
+    future: u64,
+    garbage: u64,
+}
+
+impl Watch {
+    pub fn new(partitions: &[Partition]) -> Watch {
+        Watch { late: partitions.iter().map(oracle::late).collect(), ..Watch::default() }
+    }
+
+    pub fn fail(&mut self, id: &'static str, text: String) {
+        self.broken.get_or_insert(Broken { id, text });
+    }
+
+    pub fn inexact(&mut self, why: impl FnOnce() -> String) {
+        self.inexact.get_or_insert_with(why);
+    }
+
+    pub fn line(&mut self, line: String) {
+        self.hash.update(line.as_bytes());
+        if self.lines.len() == LINES_MAX && !self.all_lines {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    pub fn hash(&self) -> u64 {
+        self.hash.digest()
+    }
+
+    /// A process begins, from these cuts, of which `keeps_synced` says whether what was written before is all there.
+    pub fn starts(&mut self, life: u32, cuts: &[ShardCut], power: bool) {
+        self.life = life;
+        (self.fresh, self.expected) = (BTreeMap::new(), Expected::default());
+        (self.marks, self.own) = (BTreeMap::new(), BTreeMap::new());
+        self.firing.clear();
+        self.floor = cuts.iter().flat_map(|cut| &cut.streams).map(|stream| stream.joined).min();
+        self.floors.clear();
+        for source in cuts.iter().flat_map(|cut| &cut.streams).flat_map(|stream| &stream.sources) {
+            let floor = self.floors.entry(source.source.clone()).or_insert(EventTime::MIN);
+            *floor = source.mark.own.max(*floor);
+            let (at, next) = (source.source.partition as usize, source.next.unwrap_or(0) - 1);
+            let last = self.fresh.entry(at).or_insert(-1);
+            *last = next.max(*last);
+        }
+        if cuts.is_empty() || self.log_broken {
+            (self.forgot_at_life, self.marks_from_life) = (life, life);
+        }
+        if power {
+            self.forgot_at_life = life;
+        }
+    }
+
+    /// The log has a hole: what comes now may be forgotten.
+    pub fn log_broke(&mut self) {
+        self.log_broken = true;
+    }
+
+    /// What a shard said, on its way to the desk.
+    pub fn signal(&mut self, options: &Options, mut signal: Signal) -> Option<Signal> {
+        if options.sabotaged(Sabotage::Unfire)
+            && signal.transition == Transition::Refreshed
+            && signal.fired_at.is_some()
+        {
+            (signal.transition, signal.fired_at) = (Transition::Pending, None);
+        }
+        if options.sabotaged(Sabotage::LoseSignal) && signal.transition == Transition::Firing {
+            self.swallowed += 1;
+            if self.swallowed > 2 {
+                return None;
+            }
+        }
+        self.check_pending(&signal);
+        self.check_for(&signal);
+        self.check_end(options, &signal);
+        Some(signal)
+    }
+
+    /// `V4`
+    fn check_pending(&mut self, signal: &Signal) {
+        let alert = (signal.rule.name.to_string(), signal.labels.to_string());
+        match signal.transition {
+            Transition::Firing => drop(self.firing.insert(alert, signal.at)),
+            Transition::Resolved(_) | Transition::Dropped => drop(self.firing.remove(&alert)),
+            Transition::Pending if self.firing.contains_key(&alert) => {
+                self.fail("V4", format!("{} fires, and is pending at {}", alert.1, signal.at));
+            }
+            Transition::Pending | Transition::Refreshed => {}
+        }
+    }
+
+    /// `V5`, first half.
+    fn check_for(&mut self, signal: &Signal) {
+        let Some(rule) = Rule::of(&signal.rule.name) else { return };
+        if signal.transition == Transition::Firing && signal.at.since(signal.active_since).0 < rule.for_() {
+            self.fail(
+                "V5",
+                format!("{} fires at {} although it began at {}", signal.labels, signal.at, signal.active_since),
+            );
+        }
+    }
+
+    /// `V3`
+    fn check_end(&mut self, options: &Options, signal: &Signal) {
+        let Some(rule) = Rule::of(&signal.rule.name).filter(|rule| *rule != Rule::Gone) else { return };
+        let ends = matches!(signal.transition, Transition::Resolved(ResolvedBecause::Normal));
+        let window = signal.at.0 - rule.window()..signal.at.0;
+        // What comes late says nothing of where a gap ended.
+        let told = !options.has(super::options::Fault::Late);
+        if ends
+            && told
+            && let Some(at) = self.lost.iter().find(|at| window.contains(at))
+        {
+            let at = EventTime(*at);
+            self.fail("V3", format!("{} ends at {}, but an event of {at} was never read", signal.labels, signal.at));
+        }
+    }
+
+    /// What the desk made of signals.
+    pub fn heard(&mut self, desk: &Desk, signals: &[Signal]) {
+        for signal in signals {
+            let svc = SERVICES.iter().position(|svc| signal.labels.get("svc") == Some(svc));
+            let (Some(rule), Some(svc)) = (Rule::of(&signal.rule.name), svc) else { continue };
+            match desk.alert(&signal.rule, &signal.labels).map(|alert| alert.life) {
+                Some(Life::Firing { since, fired_at }) => drop(self.fired.insert((rule, svc, since.0, fired_at.0))),
+                Some(Life::Resolved { fired_at, ended_at, because, .. }) if because != ResolvedBecause::RuleRemoved => {
+                    self.ended.insert((rule, svc, fired_at.0, ended_at.0));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub fn decided(&mut self, now: i64, life: u32, out: &[DeskOutput]) {
+        for output in out {
+            if let DeskOutput::Journal(entry) = output {
+                self.line(format!("{} [{life}] {entry}", EventTime(now)));
+            }
+        }
+    }
+
+    /// An input on its way to the desk.
+    pub fn input(&mut self, input: &DeskInput) {
+        if let DeskInput::Receipt { receiver, id, outcome: Outcome::Delivered { .. } } = input
+            && let Some(key) = self.requests.get(&(receiver.clone(), *id))
+        {
+            self.known.insert(key.clone(), self.life);
+        }
+    }
+
+    /// `V6`
+    pub fn delivers(&mut self, receiver: &Arc<str>, delivery: &Delivery) {
+        self.deliveries += 1;
+        let key = (receiver.clone(), delivery.integration, delivery.notification.idempotency_key());
+        let known = self.known.get(&key).copied();
+        if known.is_some_and(|life| life == self.life || life >= self.forgot_at_life) {
+            self.fail("V6", format!("{} is sent to {receiver} again after it said it has it", key.2));
+        }
+        let tried = self.tried.get(&key).copied();
+        if tried.is_some_and(|life| life < self.life && life >= self.marks_from_life) && !delivery.perhaps_repeated {
+            self.fail("V6", format!("{} is sent to {receiver} again after a crash without a word of it", key.2));
+        }
+        self.tried.insert(key.clone(), self.life);
+        self.requests.insert((receiver.clone(), delivery.id), key);
+    }
+
+    /// Records are handed to a shard.
+    pub fn handed(&mut self, batch: &RawBatch, partitions: &[Partition]) {
+        for record in &batch.records {
+            let at = batch.sources[record.source as usize].partition as usize;
+            let last = self.fresh.entry(at).or_insert(-1);
+            if record.offset <= *last {
+                continue;
+            }
+            *last = record.offset;
+            let place = partitions[at].base + record.offset as usize;
+            self.expected.late += u64::from(self.late[at][place]);
+            self.expected.future += u64::from(partitions[at].records[place].kind == Kind::Future);
+            self.expected.garbage += u64::from(partitions[at].records[place].kind == Kind::Garbage);
+        }
+    }
+
+    /// Records are gone before they were read.
+    pub fn lost(&mut self, partition: &Partition, from: i64, anew: bool) {
+        self.inexact(|| format!("{} lost records", partition.source));
+        if anew {
+            self.fresh.remove(&(partition.source.partition as usize));
+            return;
+        }
+        let gone = &partition.records[partition.base + from as usize..partition.start];
+        self.lost.extend(gone.iter().filter(|record| record.kind == Kind::Event).map(|record| record.at));
+    }
+
+    pub fn saved(&mut self, positions: &[Position]) {
+        self.checkpoints += 1;
+        self.log_broken = false;
+        self.saved = positions.iter().map(|p| (p.source.clone(), p.offset)).collect();
+    }
+
+    /// `V7`
+    pub fn commits(&mut self, positions: &[Position]) {
+        for Position { source, offset } in positions {
+            let saved = self.saved.get(source).copied().unwrap_or(0);
+            if *offset > saved {
+                self.fail("V7", format!("{source}@{offset} is committed, and the newest checkpoint is at {saved}"));
+            }
+        }
+    }
+
+    /// What can be seen of a process from outside: `V1`, `V8`, `V9`.
+    pub fn look(&mut self, shards: &[ShardStatus], desk: &Desk, handed: u64) {
+        self.check_marks(shards);
+        self.check_bounds(shards, desk);
+        self.check_books(shards, desk, handed);
+    }
+
+    fn check_marks(&mut self, shards: &[ShardStatus]) {
+        for (index, shard) in shards.iter().enumerate() {
+            let stream = &shard.streams[0];
+            let mark = stream.watermark.unwrap_or(EventTime::MIN);
+            let before = self.marks.insert(index, mark).or(self.floor).unwrap_or(EventTime::MIN);
+            if mark < before {
+                self.fail("V8", format!("the watermark of shard {index} went from {before} back to {mark}"));
+            }
+            for report in &stream.sources {
+                let own = report.watermark.unwrap_or(EventTime::MIN);
+                let floor = self.floors.get(&report.source).copied();
+                let before = self.own.insert(report.source.clone(), own).or(floor).unwrap_or(EventTime::MIN);
+                if own < before {
+                    self.fail("V8", format!("the watermark of {} went from {before} back to {own}", report.source));
+                }
+            }
+        }
+    }
+
+    fn check_bounds(&mut self, shards: &[ShardStatus], desk: &Desk) {
+        let counts = desk.counts();
+        let held = [
+            ("alerts", counts.pending + counts.firing, BOUNDS.alerts_max + 3), // its own have a place in a full table
+            ("groups", counts.groups, BOUNDS.groups_max + 2),                  // and so has the overflow of each route
+            ("dead letters", counts.dead_letters, BOUNDS.dead_letters_max),
+            ("ended alerts", counts.resolved, BOUNDS.resolved_max),
+            ("journal entries", desk.journal().entries().count(), BOUNDS.journal_max),
+        ];
+        let lanes =
+            desk.lanes().map(|lane| ("queued notifications", lane.queued, BOUNDS.lane_queue_max + lane.in_flight));
+        for (what, held, bound) in held.into_iter().chain(lanes.collect::<Vec<_>>()) {
+            if held > bound {
+                self.fail("V9", format!("the desk holds {held} {what}, and may hold {bound}"));
+            }
+        }
+        let crowd =
+            shards.iter().filter_map(|shard| shard.rules.iter().find(|status| status.rule == 4)).map(|s| s.groups);
+        let crowd: usize = crowd.sum();
+        if shards.iter().all(|shard| shard.streams[0].feeds.len() == 2) && crowd > CROWD_MAX {
+            self.fail("V9", format!("a rule watches {crowd} groups, and may watch {CROWD_MAX}"));
+        }
+    }
+
+    /// `V1`
+    fn check_books(&mut self, shards: &[ShardStatus], desk: &Desk, handed: u64) {
+        let streams = || shards.iter().map(|shard| &shard.streams[0]);
+        let refused = |reason| streams().map(|stream| stream.refused.get(reason)).sum::<u64>();
+        let (records, repeats): (u64, u64) = (streams().map(|s| s.records).sum(), streams().map(|s| s.repeats).sum());
+        let mut same = |what: &str, a: u64, b: u64| {
+            if a != b {
+                self.fail("V1", format!("{what}: {a} and {b}"));
+            }
+        };
+        same("records handed in, and taken or known as repeats", handed, records + repeats);
+        let undecoded = Refusal::ALL.iter().filter(|reason| matches!(reason.scope(), Scope::Record | Scope::Event));
+        let undecoded: u64 = undecoded.map(|reason| refused(*reason)).sum();
+        let events: u64 = streams().map(|stream| stream.events).sum();
+        same("records, and events with what was refused", records, events + undecoded);
+        for stream in streams() {
+            for feed in &stream.feeds {
+                same("rows of a feed, and events", feed.rows, stream.events - stream.refused.get(Refusal::Future));
+                let out = feed.filtered + feed.late + feed.overflowed + feed.recorded;
+                same("rows of a feed, and where they went", feed.rows, out);
+            }
+        }
+        for lane in desk.lanes() {
+            let counts = lane.counts;
+            let out = counts.delivered + counts.superseded + counts.dead + lane.held as u64;
+            same("notifications pushed, and where they went", counts.pushed, out);
+        }
+        let expected = self.expected;
+        let late = refused(Refusal::Late);
+        if self.inexact.is_none() {
+            if refused(Refusal::Malformed) != expected.garbage {
+                let found = refused(Refusal::Malformed);
+                self.fail("V1", format!("{} records are garbage, and {found} were refused", expected.garbage));
+            }
+            if (late, refused(Refusal::Future)) != (expected.late, expected.future) {
+                self.inexact(|| format!("{late} events came late, where {} are late by themselves", expected.late));
+            }
+        }
+    }
+}
