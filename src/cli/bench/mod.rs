@@ -10,8 +10,10 @@
 //! | `decode` | and becomes a row of columns |
 //! | `full` | and everything `foghorn run` does |
 //! | `memory` | everything from bytes to verdicts, on one thread, without Kafka |
+//! | `checkpoint` | the same, and state is written and gone on from: see [`checkpoint`] |
 
 mod broker;
+mod checkpoint;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
@@ -75,6 +77,7 @@ pub struct BenchArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Run {
     Memory,
+    Checkpoint,
     Consume,
     Decode,
     Full,
@@ -98,6 +101,10 @@ pub(super) fn run(args: &BenchArgs, _: &GlobalArgs) -> Result<ExitCode, CommandE
     for run in &args.runs {
         let took = match run {
             Run::Memory => memory(&world, args)?,
+            Run::Checkpoint => {
+                checkpoint::run(&world, args)?;
+                continue;
+            }
             Run::Consume | Run::Decode | Run::Full => over_kafka(&world, args, *run)?,
         };
         let (cpu, wall) = (took.cpu.as_secs_f64(), took.wall.as_secs_f64());
@@ -112,8 +119,10 @@ pub(super) fn run(args: &BenchArgs, _: &GlobalArgs) -> Result<ExitCode, CommandE
             format!("{:.0}", events / wall),
         ]);
     }
-    println!("{} groups, {} events a message, {} shards", args.groups, args.packed, args.shards);
-    println!("{table}");
+    if table.row_count() > 0 {
+        println!("{} groups, {} events a message, {} shards", args.groups, args.packed, args.shards);
+        println!("{table}");
+    }
     if let Some(usage) = process::usage() {
         println!("resident memory at the end: {} MB", usage.resident_bytes >> 20);
     }
