@@ -143,6 +143,21 @@ impl Foghorn {
         (wait_for("the process to end", || child.try_wait().expect("a child")), started.elapsed())
     }
 
+    /// Waits until it has ended by itself.
+    pub fn wait_until_ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        wait_for("the process to end", || child.try_wait().expect("a child"))
+    }
+
+    /// Files of the state whose names end like this, by name: the newest is the last.
+    pub fn state_files(&self, end: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.state()).into_iter().flatten().flatten();
+        let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(end));
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(named).collect();
+        files.sort();
+        files
+    }
+
     /// Whether it ended by itself, which it must not.
     pub fn assert_alive(&mut self) {
         let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child"));
