@@ -31,7 +31,6 @@ fn outage(away: Duration) {
     wait_until("/readyz to say it after a restart, too", || not_reached(&pair.victim));
     std::thread::sleep(away.saturating_sub(since.elapsed()));
     broker.restart();
-    pair.load.clock.back(); // nothing new would come to be judged
     let back = Instant::now();
     let again = pair.victim.wait_until_judging(back);
     let _ = writeln!(std::io::stderr(), "a broker was away for {away:?}; judging again {again:?} after it came back");
@@ -68,9 +67,10 @@ impl Alone {
     fn start(cluster: &Cluster) -> Alone {
         let topic = unique("trouble");
         cluster.create_topic(&topic, PARTITIONS);
-        let load = Load::start(cluster.producer(), topic.clone());
         let told = Receivers::start();
         let mut foghorn = Foghorn::new(cluster, &topic, &unique("trouble"), &told.config());
+        let probe = foghorn.probe.clone();
+        let load = Load::start(cluster.producer(), topic, vec![move || probe.watermark()]);
         let started = Instant::now();
         foghorn.start(None);
         foghorn.wait_until_judging(started);
@@ -117,12 +117,10 @@ impl Alone {
     /// The state that was written since is whole: a kill, and nothing is told twice.
     fn come_back(mut self) {
         self.foghorn.kill();
-        self.load.clock.gone();
         let started = Instant::now();
         self.foghorn.start(None);
         self.foghorn.wait_until_judging(started);
-        self.load.clock.back();
-        let log = self.foghorn.log_of_this_life();
+        let log = self.foghorn.probe.log_of_this_life();
         assert!(log.contains("going on from a checkpoint") && !log.contains("broken"), "{log}");
         self.load.end();
         let all = 2 * self.load.bad_times();
@@ -191,12 +189,10 @@ fn a_stop_in_good_order_keeps_what_is_unsent() {
     script.clear();
     assert_eq!(alone.told.transcript().len(), told, "nobody is told by a process that has ended");
 
-    alone.load.clock.gone();
     let started = Instant::now();
     alone.foghorn.start(None);
     alone.foghorn.wait_until_judging(started);
-    alone.load.clock.back();
-    let log = alone.foghorn.log_of_this_life();
+    let log = alone.foghorn.probe.log_of_this_life();
     assert!(log.contains("clean=true"), "it goes on from the checkpoint of its end: {log}");
     alone.load.end();
     let all = 2 * alone.load.bad_times();
