@@ -161,7 +161,7 @@ async fn serve(
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
     let Beginning { desk, restore, memory, from, .. } = beginning;
     let plan = world.plan.clone();
-    let parts = Parts { plan, shards, consumer, dead_letters, seed: seed(), status, restore, memory };
+    let parts = Parts { plan, shards, consumer, dead_letters, seed: seed(), status, restore, memory, reloads: None };
     tracing::info!(
         rules = world.plan.rules.len(),
         streams = world.streams.len(),
@@ -245,6 +245,7 @@ async fn rehearse(
         status,
         restore: Vec::new(),
         memory: None,
+        reloads: None,
     };
     let happened = runtime::rehearse(parts, world.desk()).await?;
     let paint = if global.colours() { Paint::Ansi } else { Paint::Plain };

@@ -14,7 +14,7 @@ use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
 use crate::engine::record::Restored;
 use crate::engine::state::ShardCut;
 use crate::model::WallTime;
-use crate::runtime::Memory;
+use crate::runtime::{Memory, tell_dropped};
 
 /// What a process begins with.
 pub(super) struct Beginning {
@@ -93,18 +93,7 @@ fn revive(
     let mut desk = Desk::new(config, seed);
     let Some(checkpoint) = loaded.checkpoint.take() else { return (desk, Vec::new()) };
     let mut out = Vec::new();
-    let dropped = desk.restore(checkpoint.desk, &mut out);
-    for group in dropped.groups {
-        tracing::warn!(group = &*group, "the route of a group is no more; what fires in it is routed anew");
-    }
-    for (receiver, kind, group) in dropped.notifications {
-        tracing::warn!(
-            receiver = &*receiver,
-            integration = &*kind,
-            group = &*group,
-            "an unsent notification has nowhere to go: its receiver is no longer configured"
-        );
-    }
+    tell_dropped(&desk.restore(checkpoint.desk, &mut out));
     history.inspect(|history| history.made_again(true));
     for entry in &loaded.entries {
         // Under other receivers the same numbers name other deliveries; what has no receipt is sent again, and marked.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::desk::{Desk, DeskConfig, DeskCut, DeskInput, DeskOutput};
 use crate::engine::feed::cut::RestoreError;
-use crate::engine::merge::{LimitJoin, SignalMerger, relieved};
+use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
 use crate::engine::plan::Plan;
 use crate::engine::shard::{DeadLetter, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
 use crate::engine::state::ShardCut;
@@ -31,6 +31,7 @@ pub struct Local {
     dead_letters: u64,
     /// Of a checkpoint that is being taken.
     cuts: Vec<ShardCut>,
+    cuts_taken: u64,
 }
 
 /// The state of a whole local machine at one moment.
@@ -55,6 +56,7 @@ impl Local {
             timeline: Timeline::new(desk, seed),
             dead_letters: 0,
             cuts: Vec::new(),
+            cuts_taken: 0,
         })
     }
 
@@ -95,7 +97,12 @@ impl Local {
 
     /// Takes a checkpoint: what [`Local::restore`] goes on from.
     pub fn cut(&mut self) -> LocalCut {
-        self.inputs.push((0, ShardInput::Cut(1)));
+        self.cut_by(ShardInput::Cut)
+    }
+
+    fn cut_by(&mut self, input: fn(u64) -> ShardInput) -> LocalCut {
+        self.cuts_taken += 1;
+        self.inputs.push((0, input(self.cuts_taken)));
         self.settle();
         let mut shards = std::mem::take(&mut self.cuts);
         shards.sort_by_key(|cut| cut.shard);
@@ -121,12 +128,36 @@ impl Local {
         for (shard, out) in self.shards.iter_mut().zip(&mut said) {
             shard.restore(&cut.shards, out)?;
         }
-        let degraded = self.timeline.desk.degraded();
-        let relieved = relieved(degraded, &self.plan, &cut.shards, said.iter().flatten());
-        relieved.into_iter().for_each(|input| self.timeline.tell(input));
+        let relief = Relief::new(&self.plan, &cut.shards, said.iter().flatten());
+        relief.of(self.timeline.desk.degraded()).into_iter().for_each(|input| self.timeline.tell(input));
         said.iter_mut().enumerate().for_each(|(shard, out)| self.take(shard, out));
         self.settle();
         Ok(())
+    }
+
+    /// Goes on under other rules and another desk, as a running engine does: sources stay assigned.
+    ///
+    /// # Errors
+    /// A stream cannot be decoded as the plan has it.
+    ///
+    /// # Panics
+    /// The panes of the machine's own cut cannot be read.
+    pub fn reload(self, plan: &Arc<Plan>, desk: DeskConfig, seed: u64) -> Result<Local, ShardError> {
+        let mut next = Local::new(plan, self.shards.len(), desk, seed)?.with_cuts();
+        let (cut, old) = self.end();
+        next.restore(cut).expect("a cut of our own is whole");
+        for (shard, old) in old.iter().enumerate() {
+            let first = next.shards[shard].succeed(old).into_iter();
+            next.inputs.extend(first.map(|input| (shard, input)));
+        }
+        next.settle();
+        Ok(next)
+    }
+
+    /// Takes the last cut.
+    fn end(mut self) -> (LocalCut, Vec<Shard>) {
+        let cut = self.cut_by(ShardInput::LastCut);
+        (cut, self.shards)
     }
 
     /// Lets the desk's running timers end, after all sources have ended.

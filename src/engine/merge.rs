@@ -124,26 +124,37 @@ impl LimitJoin {
     }
 }
 
-/// What the desk is to hear of the rules it calls `degraded` when shards go on from `cuts` under `plan`: a rule that is no
-/// more, or has a limit now that is not reached, says nothing of it itself. `said` is what the shards said as they went on.
-pub fn relieved<'a>(
-    degraded: Vec<RuleMeta>,
-    plan: &Plan,
-    cuts: &[ShardCut],
-    said: impl Iterator<Item = &'a ShardOutput>,
-) -> Vec<DeskInput> {
-    let still: Vec<&RuleMeta> = said.filter_map(still_reached).collect();
-    let full = cuts.iter().flat_map(|cut| &cut.feeds).filter(|feed| !feed.full.is_empty());
-    let was_full: Vec<&RuleMeta> = full.flat_map(|feed| feed.rules.iter().map(|rule| &*rule.meta)).collect();
-    let listed = |list: &[&RuleMeta], rule: &RuleMeta| list.iter().any(|other| other.names() == rule.names());
-    let over = |rule: &RuleMeta| !is_in(plan, rule) || (listed(&was_full, rule) && !listed(&still, rule));
-    degraded.into_iter().filter(over).map(|rule| DeskInput::RuleRestored { rule: Arc::new(rule) }).collect()
+/// Which of the rules that the desk calls degraded are so no more, when shards go on from cuts under a plan: a rule that is
+/// gone, or has a limit now that is not reached, says nothing of it itself.
+#[derive(Clone, Debug)]
+pub struct Relief {
+    plan: Arc<Plan>,
+    /// Rules of feeds that were at their limit, and that are.
+    was: Vec<Arc<RuleMeta>>,
+    still: Vec<Arc<RuleMeta>>,
 }
 
-fn still_reached(output: &ShardOutput) -> Option<&RuleMeta> {
-    match output {
-        ShardOutput::Limit(LimitNews { rule, change, .. }) if *change != LimitChange::Room => Some(rule),
-        _ => None,
+impl Relief {
+    /// `said` is what the shards said as they went on.
+    pub fn new<'a>(plan: &Arc<Plan>, cuts: &[ShardCut], said: impl Iterator<Item = &'a ShardOutput>) -> Relief {
+        let reached = |output: &ShardOutput| match output {
+            ShardOutput::Limit(LimitNews { rule, change, .. }) if *change != LimitChange::Room => Some(rule.clone()),
+            _ => None,
+        };
+        let full = cuts.iter().flat_map(|cut| &cut.feeds).filter(|feed| !feed.full.is_empty());
+        Relief {
+            plan: plan.clone(),
+            was: full.flat_map(|feed| feed.rules.iter().map(|rule| rule.meta.clone())).collect(),
+            still: said.filter_map(reached).collect(),
+        }
+    }
+
+    /// What the desk is to hear before anything else.
+    pub fn of(&self, degraded: Vec<RuleMeta>) -> Vec<DeskInput> {
+        let listed = |list: &[Arc<RuleMeta>], rule: &RuleMeta| list.iter().any(|other| other.names() == rule.names());
+        let over =
+            |rule: &RuleMeta| !is_in(&self.plan, rule) || (listed(&self.was, rule) && !listed(&self.still, rule));
+        degraded.into_iter().filter(over).map(|rule| DeskInput::RuleRestored { rule: Arc::new(rule) }).collect()
     }
 }
 

@@ -12,6 +12,7 @@
 //! - `S5` between its own marker and the last of its peers' a shard's positions, progress and panes stand still
 //! - `S6` a partition that is taken away and comes back within [`AWAY_MAX`] goes on where it stood, and nothing is said
 //!   differently; while one is missing for longer, its stream's rules know nothing (`Partial`)
+//! - `S7` a shard that was succeeded is in nobody's way: what it would still say, its successor says
 //!
 //! A cut, for a checkpoint, is taken between two inputs, and of all shards at one moment (`C1` in
 //! [`crate::engine::state`]): a shard that is asked sends what its open panes hold to their owners, then a marker to
@@ -60,6 +61,8 @@ pub struct Shard {
     cutting: Option<cut::Cutting>,
     /// The number of the last one that was begun. They grow.
     last_cut: u64,
+    /// Another one goes on from its last cut.
+    over: bool,
     stopwatch: fn() -> u64,
     judging_nanos: u64,
 }
@@ -161,6 +164,7 @@ impl Shard {
             judged: EventTime::MIN,
             cutting: None,
             last_cut: 0,
+            over: false,
             stopwatch: || 0,
             judging_nanos: 0,
         })
@@ -174,6 +178,9 @@ impl Shard {
     }
 
     pub fn handle(&mut self, input: ShardInput, out: &mut Vec<ShardOutput>) {
+        if self.over {
+            return; // `S7`
+        }
         match input {
             ShardInput::Records { stream, batch } => {
                 self.take(stream, batch, out);
@@ -195,7 +202,8 @@ impl Shard {
                 });
             }
             ShardInput::Gap { source, lost } => self.lose(&source, lost, out),
-            ShardInput::Cut(cut) => self.begin_cut(cut, out),
+            ShardInput::Cut(cut) => self.begin_cut(cut, false, out),
+            ShardInput::LastCut(cut) => self.begin_cut(cut, true, out),
             ShardInput::Ended(source) => {
                 self.streams.iter_mut().for_each(|stream| stream.end(&source));
                 self.send_all_progress(false, out);
@@ -334,7 +342,7 @@ impl Shard {
 
     fn hear(&mut self, peer: Peer, out: &mut Vec<ShardOutput>) {
         match peer {
-            Peer::Cut { from, cut } => self.hear_cut(from, cut, out),
+            Peer::Cut { from, cut, last } => self.hear_cut(from, cut, last, out),
             Peer::Panes(panes) => match &mut self.cutting {
                 Some(cutting) if cutting.has_marked(panes.from) => cutting.held.push(panes),
                 _ => self.hear_panes(panes, out),

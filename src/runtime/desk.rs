@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use crate::edge::clock;
 use crate::edge::crash_point::crash_point;
 use crate::edge::senders::Senders;
-use crate::engine::desk::{Desk, DeskInput, DeskOutput};
+use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput, Dropped};
 use crate::engine::journal::Decision;
 use crate::engine::limit::LimitNews;
 use crate::engine::local::{Happening, Timeline};
-use crate::engine::merge::{LimitJoin, SignalMerger};
+use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
 use crate::model::delivery::{DeliveryId, Outcome};
 use crate::model::position::{Loss, SourceId};
 use crate::model::signal::Signal;
@@ -50,6 +50,8 @@ pub(super) enum DeskMail {
     Whole {
         stream: usize,
     },
+    /// Another desk goes on from here: what comes before this is the old one's, what comes after is the new one's.
+    Successor(Box<DeskSuccessor>),
     /// What this shard sends after this is not in checkpoint `cut`.
     Cut {
         shard: usize,
@@ -69,6 +71,22 @@ impl DeskMail {
     }
 }
 
+/// What a desk gives way to.
+pub(super) struct DeskSuccessor {
+    /// Of the checkpoint that is taken of it as it begins.
+    pub number: u64,
+    pub config: DeskConfig,
+    pub seed: u64,
+    pub senders: Arc<Senders>,
+    pub relief: Relief,
+}
+
+impl std::fmt::Debug for DeskSuccessor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeskSuccessor").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
 /// A desk on the real clock, with real receivers.
 pub(super) struct WallDesk {
     pub desk: Desk,
@@ -77,6 +95,8 @@ pub(super) struct WallDesk {
     /// The streams' names, by their index in the plan.
     pub streams: Vec<Arc<str>>,
     pub limits: LimitJoin,
+    /// What a restart under other rules has to tell first.
+    pub relief: Option<Relief>,
     /// Where its inputs are logged and its cuts go; without it nothing outlives the process.
     pub memory: Option<DeskMemory>,
 }
@@ -95,6 +115,7 @@ impl WallDesk {
         if self.memory.is_some() {
             self.tell(DeskInput::Restarted, &mut flights);
         }
+        self.relieve(&mut flights);
         loop {
             let now = clock::now();
             if now >= snapshot_at {
@@ -140,8 +161,34 @@ impl WallDesk {
     }
 
     fn act(&mut self, message: DeskMail, flights: &mut JoinSet<Receipt>) {
+        let message = match message {
+            DeskMail::Successor(next) => return self.succeed(*next, flights),
+            message => message,
+        };
         let input = input(message, &self.streams, &mut self.limits);
         input.into_iter().for_each(|input| self.tell(input, flights));
+    }
+
+    /// Gives way to another desk. Deliveries under way go on, and their receipts are for it.
+    fn succeed(&mut self, next: DeskSuccessor, flights: &mut JoinSet<Receipt>) {
+        let DeskSuccessor { number, config, seed, senders, relief } = next;
+        let old = std::mem::replace(&mut self.desk, Desk::new(config, seed));
+        let mut out = Vec::new();
+        tell_dropped(&self.desk.restore({ old }.cut(), &mut out));
+        self.senders = senders;
+        self.limits = LimitJoin::default(); // the new shards say themselves which limits are reached
+        self.relief = Some(relief);
+        if let Some(memory) = &mut self.memory {
+            memory.cut(number, &mut self.desk, &self.status); // `N2`
+        }
+        self.show(&out);
+        self.relieve(flights);
+        self.snapshot();
+    }
+
+    fn relieve(&mut self, flights: &mut JoinSet<Receipt>) {
+        let inputs = self.relief.take().map(|relief| relief.of(self.desk.degraded()));
+        inputs.into_iter().flatten().for_each(|input| self.tell(input, flights));
     }
 
     /// Nobody feeds the desk any more: lets deliveries under way end.
@@ -269,8 +316,23 @@ fn input(message: DeskMail, streams: &[Arc<str>], limits: &mut LimitJoin) -> Opt
             DeskInput::InputLost { stream: streams[stream].clone(), source, loss }
         }
         DeskMail::Whole { stream } => DeskInput::InputWhole { stream: streams[stream].clone() },
-        DeskMail::Cut { .. } => return None,
+        DeskMail::Cut { .. } | DeskMail::Successor(_) => return None,
     })
+}
+
+/// Says what of an old desk has no place under the new configuration.
+pub fn tell_dropped(dropped: &Dropped) {
+    for group in &dropped.groups {
+        tracing::warn!(group = &**group, "the route of a group is no more; what fires in it is routed anew");
+    }
+    for (receiver, kind, group) in &dropped.notifications {
+        tracing::warn!(
+            receiver = &**receiver,
+            integration = &**kind,
+            group = &**group,
+            "an unsent notification has nowhere to go: its receiver is no longer configured"
+        );
+    }
 }
 
 /// A delivery that panicked has no receipt; the desk's timeout for it is the net.
@@ -305,7 +367,7 @@ impl EventDesk {
                 }
                 DeskMail::Limit { shard, news } => self.timeline.limits.push(shard, news),
                 // There is no wall clock to stall against, and nothing is kept.
-                DeskMail::Source(_) | DeskMail::Cut { .. } => {}
+                DeskMail::Source(_) | DeskMail::Cut { .. } | DeskMail::Successor(_) => {}
                 DeskMail::Lost { .. } | DeskMail::Whole { .. } => {}
             }
             if self.merger.complete() == EventTime::MAX

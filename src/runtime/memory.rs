@@ -26,10 +26,13 @@ use crate::edge::disk::{DeskLog, StateDir};
 use crate::edge::kafka::ConsumerHandle;
 use crate::engine::align::Alignment;
 use crate::engine::desk::{Desk, DeskCut, DeskInput};
+use crate::engine::plan::Plan;
 use crate::engine::shard::positions;
 use crate::engine::state::ShardCut;
 use crate::model::time::WallTime;
 use crate::runtime::desk::DeskMail;
+use crate::runtime::reload::{Reloads, Shards};
+use crate::runtime::shard::Order;
 use crate::runtime::status::{StatePart, Status};
 
 /// How often a checkpoint is taken, unless one takes longer than a twentieth of this.
@@ -57,25 +60,12 @@ pub struct Memory {
 
 impl Memory {
     /// The desk's half and the keeper's.
-    pub(super) fn split(
-        self,
-        shards: Vec<Sender<u64>>,
-        cuts: mpsc::UnboundedReceiver<(u64, ShardCut)>,
-    ) -> (DeskMemory, Keeper) {
+    pub(super) fn split(self, shards: usize) -> (DeskMemory, Store) {
+        let Memory { dir, log, every, desk_meaning, seed, .. } = self;
         let (to_keeper, desk) = mpsc::unbounded_channel();
-        let memory =
-            DeskMemory { dir: self.dir.clone(), log: Some(self.log), to_keeper, mail: Alignment::new(shards.len()) };
-        let keeper = Keeper {
-            dir: self.dir,
-            next: self.next,
-            every: self.every,
-            desk_meaning: self.desk_meaning,
-            seed: self.seed,
-            shards,
-            cuts,
-            desk,
-        };
-        (memory, keeper)
+        let mail = Alignment::new(shards);
+        let memory = DeskMemory { dir: dir.clone(), log: Some(log), to_keeper, mail };
+        (memory, Store { dir, every, desk_meaning, seed, desk })
     }
 }
 
@@ -133,67 +123,121 @@ impl DeskMemory {
     }
 }
 
-/// Takes checkpoints.
-pub(super) struct Keeper {
+/// The keeper's half: where checkpoints go.
+pub(super) struct Store {
     dir: Arc<StateDir>,
-    next: u64,
     every: Duration,
     desk_meaning: u64,
     seed: u64,
-    shards: Vec<Sender<u64>>,
-    cuts: mpsc::UnboundedReceiver<(u64, ShardCut)>,
     desk: mpsc::UnboundedReceiver<(u64, Option<DeskCut>)>,
 }
 
+/// Takes checkpoints where there is a store for them, and sees to reloads ([`crate::runtime::reload`]). One after the other:
+/// both are cuts.
+pub(super) struct Keeper {
+    pub store: Option<Store>,
+    /// The number of the next cut.
+    pub next: u64,
+    pub shards: Vec<Sender<Order>>,
+    pub cuts: mpsc::UnboundedReceiver<(u64, ShardCut)>,
+    pub to_desk: mpsc::Sender<DeskMail>,
+    pub reloads: Reloads,
+    pub making: Shards,
+    /// What the shards go by.
+    pub plan: Arc<Plan>,
+}
+
 impl Keeper {
-    /// Takes one checkpoint after the other until `stop`, then a last one, and lets the shards end.
+    /// Takes one checkpoint after the other, and reloads where it is asked to, until `stop`; then a last checkpoint, and
+    /// lets the shards end.
     pub async fn run(
         mut self,
         consumer: Arc<ConsumerHandle>,
         status: Arc<Status>,
         mut stop: tokio::sync::watch::Receiver<bool>,
     ) {
+        let every = self.store.as_ref().map(|store| store.every);
         let mut wait = Duration::from_millis(100); // what was restored is made one file soon
         loop {
             tokio::select! {
                 _ = async { stop.wait_for(|stop| *stop).await.is_ok() } => break,
-                () = tokio::time::sleep(wait) => {
+                Some(reload) = self.reloads.recv() => self.reload(reload, &consumer, &status).await,
+                () = tokio::time::sleep(wait), if every.is_some() => {
                     let cost = self.take(false, &consumer, &status).await;
-                    wait = self.every.max((cost * 20).min(CHECKPOINT_EVERY_MAX)); // `M2`
+                    wait = every.unwrap_or_default().max((cost * 20).min(CHECKPOINT_EVERY_MAX)); // `M2`
                 }
             }
         }
         self.take(true, &consumer, &status).await;
     }
 
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
     /// Takes a checkpoint and says what it cost; nothing where there is none.
     async fn take(&mut self, clean: bool, consumer: &ConsumerHandle, status: &Status) -> Duration {
-        let number = self.next;
-        self.next += 1;
+        if self.store.is_none() {
+            return Duration::ZERO;
+        }
+        let number = self.number();
         let started = Instant::now();
-        let Some((mut shards, desk)) = self.collect_patiently(number, status).await else { return Duration::ZERO };
-        shards.sort_by_key(|cut| cut.shard);
+        let Some((shards, desk)) = self.collect_patiently(number, status).await else { return Duration::ZERO };
+        match self.save(number, clean, shards, desk, consumer, status).await {
+            true => started.elapsed(),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// Makes a checkpoint of cuts that were taken of the shards already, and of the desk's of this number.
+    pub async fn keep(&mut self, number: u64, shards: Vec<ShardCut>, consumer: &ConsumerHandle, status: &Status) {
+        if let Some(desk) = self.desk_cut(number).await {
+            self.save(number, false, shards, desk, consumer, status).await;
+        }
+    }
+
+    /// The desk is about to be another one.
+    pub fn begin_desk(&mut self, meaning: u64) {
+        self.store.iter_mut().for_each(|store| store.desk_meaning = meaning);
+    }
+
+    pub fn desk_seed(&self) -> u64 {
+        self.store.as_ref().map_or(self.making.seed, |store| store.seed)
+    }
+
+    /// Whether it is on disk.
+    async fn save(
+        &self,
+        number: u64,
+        clean: bool,
+        shards: Vec<ShardCut>,
+        desk: DeskCut,
+        consumer: &ConsumerHandle,
+        status: &Status,
+    ) -> bool {
+        let Some(store) = &self.store else { return false };
         let head = Head {
             number,
             taken_at: desk.now,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             clean,
-            desk_meaning: self.desk_meaning,
-            seed: self.seed,
+            desk_meaning: store.desk_meaning,
+            seed: store.seed,
         };
         let positions = positions(&shards);
-        let dir = self.dir.clone();
+        let dir = store.dir.clone();
         let save = move || dir.save(&Checkpoint { head, shards, desk });
         match tokio::task::spawn_blocking(save).await.unwrap_or_else(|fault| Err(io::Error::other(fault))) {
             Ok(saved) => {
                 status.state.saved(number, clock::now(), saved);
                 consumer.commit(positions); // `M1`
                 crash_point("offsets_committed");
-                started.elapsed()
+                true
             }
             Err(error) => {
-                status.state.fail(StatePart::Checkpoint, self.dir.path(), "the checkpoint cannot be written", &error);
-                Duration::ZERO
+                status.state.fail(StatePart::Checkpoint, store.dir.path(), "the checkpoint cannot be written", &error);
+                false
             }
         }
     }
@@ -201,7 +245,7 @@ impl Keeper {
     /// As [`Keeper::collect`]; says so where it takes long. It never gives up on a cut to ask for another: shards take one
     /// at a time.
     async fn collect_patiently(&mut self, number: u64, status: &Status) -> Option<(Vec<ShardCut>, DeskCut)> {
-        let dir = self.dir.clone();
+        let dir = self.store.as_ref()?.dir.clone();
         let collecting = self.collect(number);
         tokio::pin!(collecting);
         loop {
@@ -215,8 +259,14 @@ impl Keeper {
 
     /// Asks everybody and waits for all cuts of this number. `None` where there is to be none, which was said already.
     async fn collect(&mut self, number: u64) -> Option<(Vec<ShardCut>, DeskCut)> {
+        let shards = self.ask(Order::Cut, number).await?;
+        Some((shards, self.desk_cut(number).await?))
+    }
+
+    /// Asks all shards for a cut and waits for it.
+    pub async fn ask(&mut self, order: fn(u64) -> Order, number: u64) -> Option<Vec<ShardCut>> {
         for shard in &self.shards {
-            let _ = shard.send(number); // a shard that is gone gives nothing, which the time limit notices
+            let _ = shard.send(order(number)); // a shard that is gone gives nothing, which is noticed in time
         }
         let mut shards = Vec::new();
         while shards.len() < self.shards.len() {
@@ -225,10 +275,17 @@ impl Keeper {
                 shards.push(state);
             }
         }
+        shards.sort_by_key(|cut| cut.shard);
+        Some(shards)
+    }
+
+    /// The desk's cut of this number.
+    async fn desk_cut(&mut self, number: u64) -> Option<DeskCut> {
+        let store = self.store.as_mut()?;
         loop {
-            let (cut, desk) = self.desk.recv().await?;
+            let (cut, desk) = store.desk.recv().await?;
             if cut == number {
-                return Some((shards, desk?));
+                return desk;
             }
         }
     }

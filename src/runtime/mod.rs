@@ -16,6 +16,7 @@
 
 mod desk;
 mod memory;
+mod reload;
 mod shard;
 mod status;
 
@@ -23,11 +24,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::mpsc;
 
-pub use desk::DRAIN_MAX;
+pub use desk::{DRAIN_MAX, tell_dropped};
 pub use memory::{CHECKPOINT_EVERY, Memory};
+pub use reload::{Next, ReloadError, Reloaded, Reloader, Reloads, reloads};
 pub use shard::DeadLetterSink;
 pub use status::{DeskSnapshot, Live, StatePart, StateReport, Status};
 
@@ -37,13 +39,14 @@ use crate::edge::senders::Senders;
 use crate::engine::desk::{Desk, DeskConfig};
 use crate::engine::feed::cut::RestoreError;
 use crate::engine::local::{Happening, Timeline};
-use crate::engine::merge::{LimitJoin, SignalMerger};
+use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
 use crate::engine::plan::Plan;
-use crate::engine::shard::{Shard, ShardError, ShardOutput, positions};
+use crate::engine::shard::{Peer, ShardError, positions};
 use crate::engine::stall::StallWatch;
 use crate::engine::state::ShardCut;
 use desk::{DeskMail, EventDesk, WallDesk};
 use memory::{DeskMemory, Keeper};
+use reload::Shards;
 
 /// Batches a shard may have waiting from Kafka.
 pub const SOURCE_QUEUE: usize = 16;
@@ -86,6 +89,8 @@ pub struct Parts {
     pub restore: Vec<ShardCut>,
     /// Where state is kept; without it nothing outlives the process but the committed positions.
     pub memory: Option<Memory>,
+    /// Who may ask for other rules and receivers; without it nobody can.
+    pub reloads: Option<Reloads>,
 }
 
 /// Shards that run and a consumer that feeds them.
@@ -95,53 +100,38 @@ struct Plant {
     mail: mpsc::Receiver<DeskMail>,
     to_desk: mpsc::Sender<DeskMail>,
     status: Arc<Status>,
-    memory: Option<(DeskMemory, Keeper)>,
-}
-
-/// Makes the shards and lets each take its part of a checkpoint, all at once.
-fn shards(parts: &Parts) -> Result<Vec<(Shard, Vec<ShardOutput>)>, StartError> {
-    let make = |index| {
-        let mut shard = Shard::new(index, parts.shards, parts.plan.clone(), parts.seed)?.with_stopwatch(stopwatch);
-        if parts.memory.is_some() {
-            shard = shard.with_cuts();
-        }
-        let mut said = Vec::new();
-        if !parts.restore.is_empty() {
-            shard.restore(&parts.restore, &mut said)?;
-        }
-        Ok((shard, said))
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..parts.shards).map(|index| scope.spawn(move || make(index))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("restoring does not panic")).collect()
-    })
+    memory: Option<DeskMemory>,
+    /// `None` where no cuts are ever taken.
+    keeper: Option<Keeper>,
+    relief: Relief,
 }
 
 impl Plant {
     fn start(parts: Parts, until_end: bool) -> Result<Plant, StartError> {
-        parts.consumer.resume.set(positions(&parts.restore));
+        let Parts { plan, shards: count, consumer, dead_letters, seed, status, restore, memory, reloads } = parts;
+        consumer.resume.set(positions(&restore));
         let (desk, mail) = mpsc::channel(DESK_QUEUE);
         let (to_shards, sources): (Vec<_>, Vec<Receiver<SourceEvent>>) =
-            (0..parts.shards).map(|_| bounded(SOURCE_QUEUE)).unzip();
-        let (to_peers, peers): (Vec<_>, Vec<_>) = (0..parts.shards).map(|_| bounded(PEER_QUEUE)).unzip();
+            (0..count).map(|_| bounded(SOURCE_QUEUE)).unzip();
         let (to_keeper, cuts) = mpsc::unbounded_channel();
-        let (ask, asked): (Vec<_>, Vec<_>) = (0..parts.shards).map(|_| unbounded()).unzip();
+        let (order, ordered): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded()).unzip();
+        let making = Shards { count, seed, cuts: memory.is_some() || reloads.is_some() };
+        let restored = reload::restore(making.make(&plan)?, &restore)?;
+        let relief = Relief::new(&plan, &restore, restored.iter().flat_map(|(_, said)| said));
         let mut threads = Vec::new();
-        let ready = shards(&parts)?.into_iter().zip(sources).zip(peers).zip(asked);
-        for (index, ((((shard, said), source), peers), checkpoints)) in ready.enumerate() {
-            let mut to_peers = to_peers.clone();
-            to_peers[index] = bounded(0).0; // nobody sends to itself, and its own end must not keep it alive
+        let ready = restored.into_iter().zip(sources).zip(peer_channels(count)).zip(ordered);
+        for (index, ((((shard, said), source), (peers, to_peers)), orders)) in ready.enumerate() {
             let links = shard::Links {
                 index,
                 source,
                 peers,
                 to_peers,
                 desk: desk.clone(),
-                checkpoints,
+                orders,
                 cuts: to_keeper.clone(),
-                dead_letters: parts.dead_letters.clone(),
-                resume: parts.consumer.resume.clone(),
-                status: parts.status.clone(),
+                dead_letters: dead_letters.clone(),
+                resume: consumer.resume.clone(),
+                status: status.clone(),
                 until_end,
             };
             let thread = std::thread::Builder::new().name(format!("shard-{index}"));
@@ -150,10 +140,32 @@ impl Plant {
                 .map_err(|source| StartError::Thread { shard: index, source })?;
             threads.push(thread);
         }
-        let consumer = crate::edge::kafka::start(parts.consumer, to_shards)?;
-        let memory = parts.memory.map(|memory| memory.split(ask, cuts));
-        Ok(Plant { consumer: Arc::new(consumer), threads, mail, to_desk: desk, status: parts.status, memory })
+        let consumer = Arc::new(crate::edge::kafka::start(consumer, to_shards)?);
+        let next = memory.as_ref().map_or(1, |memory| memory.next);
+        let (memory, store) = memory.map(|memory| memory.split(count)).unzip();
+        let keeper = making.cuts.then(|| Keeper {
+            store,
+            next,
+            shards: order,
+            cuts,
+            to_desk: desk.clone(),
+            reloads: reloads.unwrap_or_else(|| mpsc::channel(1).1),
+            making,
+            plan,
+        });
+        Ok(Plant { consumer, threads, mail, to_desk: desk, status, memory, keeper, relief })
     }
+}
+
+/// What each shard hears its peers by, and tells them by. Nobody sends to itself: its own end must not keep it alive.
+fn peer_channels(shards: usize) -> Vec<(Receiver<Peer>, Vec<Sender<Peer>>)> {
+    let (to_peers, peers): (Vec<_>, Vec<_>) = (0..shards).map(|_| bounded(PEER_QUEUE)).unzip();
+    let links = |(index, peers)| {
+        let mut to_peers: Vec<Sender<Peer>> = to_peers.clone();
+        to_peers[index] = bounded(0).0;
+        (peers, to_peers)
+    };
+    peers.into_iter().enumerate().map(links).collect()
 }
 
 /// Nanoseconds since some moment, for measuring.
@@ -176,16 +188,15 @@ pub async fn run(
 ) -> Result<Desk, StartError> {
     let plan = parts.plan.clone();
     let streams = plan.streams.iter().map(|stream| stream.schema.name.clone()).collect();
-    let Plant { consumer, threads, mail, to_desk, status, memory } = Plant::start(parts, false)?;
-    let (desk_memory, keeper) = memory.unzip();
-    let keeps = keeper.is_some();
+    let Plant { consumer, threads, mail, to_desk, status, memory, keeper, relief } = Plant::start(parts, false)?;
+    let keeps = memory.is_some();
     let (stop_keeping, stopped) = tokio::sync::watch::channel(false);
     let keeping = keeper.map(|keeper| tokio::spawn(keeper.run(consumer.clone(), status.clone(), stopped)));
     if keeps {
         status.state.keep();
     }
     let limits = LimitJoin::default();
-    let desk = WallDesk { desk, senders, status: status.clone(), streams, limits, memory: desk_memory };
+    let desk = WallDesk { desk, senders, status: status.clone(), streams, limits, relief: Some(relief), memory };
     let desk = tokio::spawn(desk.run(mail));
     status.set_running(true);
     supervise(&consumer, &status, StallWatch::new(&plan), &to_desk, !keeps, stop).await;

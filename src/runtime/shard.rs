@@ -32,8 +32,8 @@ pub(super) struct Links {
     /// By shard; the own place is never used.
     pub to_peers: Vec<Sender<Peer>>,
     pub desk: mpsc::Sender<DeskMail>,
-    /// Numbers of checkpoints to take; closed by who takes them when there will be none any more.
-    pub checkpoints: Receiver<u64>,
+    /// Checkpoints to take, shards to go on with; closed by who gives them when there will be none any more.
+    pub orders: Receiver<Order>,
     pub cuts: mpsc::UnboundedSender<(u64, ShardCut)>,
     pub dead_letters: DeadLetterSink,
     /// Where partitions go on that come back.
@@ -43,34 +43,53 @@ pub(super) struct Links {
     pub until_end: bool,
 }
 
+/// What the keeper wants of a shard.
+pub(super) enum Order {
+    /// A checkpoint; its number.
+    Cut(u64),
+    /// The same; a [`Successor`] follows it.
+    LastCut(u64),
+    Successor(Box<Successor>),
+}
+
+/// The shard to go on with, how it began, and how it talks to its peers: what old shards sent each other is over.
+pub(super) struct Successor {
+    pub shard: Shard,
+    pub said: Vec<ShardOutput>,
+    pub peers: Receiver<Peer>,
+    pub to_peers: Vec<Sender<Peer>>,
+}
+
 /// Runs until the source and all peers have closed their ends (`R4`).
 pub(super) fn run(mut shard: Shard, restored: Vec<ShardOutput>, links: Links) {
     let unsent = links.to_peers.iter().map(|_| VecDeque::new()).collect();
     let mut thread = Thread { unsent, links, out: restored, cutting_since: None };
     thread.say();
     let pulse = tick(PULSE);
-    let (no_events, no_peers, no_checkpoints) = (never(), never(), never());
-    let mut checkpoints_open = true;
+    let (no_events, no_peers, no_orders) = (never(), never(), never());
+    let mut orders_open = true;
     let mut source_open = true;
     let mut peers_open = thread.links.to_peers.len() > 1;
-    while source_open || checkpoints_open || peers_open {
+    while source_open || orders_open || peers_open {
         let blocked = !thread.send_to_peers();
-        if !source_open && !checkpoints_open && !blocked {
+        if !source_open && !orders_open && !blocked {
             thread.links.to_peers.clear(); // tells the peers that nothing more comes from here
             thread.unsent.clear();
         }
-        let reading = source_open && !blocked && !shard.is_cutting();
+        let reading = source_open && !blocked && !shard.is_cutting() && !shard.is_over();
         let source = if reading { &thread.links.source } else { &no_events };
-        let checkpoints = if checkpoints_open { &thread.links.checkpoints } else { &no_checkpoints };
+        let orders = if orders_open { &thread.links.orders } else { &no_orders };
         let peers = if peers_open { &thread.links.peers } else { &no_peers };
         let input = select_biased! {
             recv(peers) -> message => match message {
                 Ok(message) => Wake::Inputs(vec![ShardInput::Peer(message)]),
                 Err(_) => { peers_open = false; Wake::Nothing }
             },
-            recv(checkpoints) -> number => match number {
-                Ok(number) => Wake::Inputs(vec![ShardInput::Cut(number)]),
-                Err(_) => { checkpoints_open = false; Wake::Nothing }
+            recv(orders) -> order => match order {
+                Ok(Order::Cut(number)) => Wake::Inputs(vec![ShardInput::Cut(number)]),
+                Ok(Order::LastCut(number)) => Wake::Inputs(vec![ShardInput::LastCut(number)]),
+                Ok(Order::Successor(next)) => Wake::Successor(next),
+                Err(_) => { orders_open = false; Wake::Nothing }
             },
             recv(pulse) -> _ => Wake::Pulse,
             recv(source) -> event => match event {
@@ -90,6 +109,10 @@ pub(super) fn run(mut shard: Shard, restored: Vec<ShardOutput>, links: Links) {
                 }
                 thread.publish(&shard);
             }
+            Wake::Successor(next) => {
+                peers_open = next.to_peers.len() > 1;
+                thread.succeed(&mut shard, *next);
+            }
             Wake::Nothing => {}
         }
     }
@@ -98,6 +121,7 @@ pub(super) fn run(mut shard: Shard, restored: Vec<ShardOutput>, links: Links) {
 
 enum Wake {
     Inputs(Vec<ShardInput>),
+    Successor(Box<Successor>),
     Pulse,
     Nothing,
 }
@@ -146,6 +170,19 @@ impl Thread {
         self.say();
     }
 
+    /// Goes on with another shard.
+    fn succeed(&mut self, shard: &mut Shard, next: Successor) {
+        let Successor { shard: new, said, peers, to_peers } = next;
+        let old = std::mem::replace(shard, new);
+        self.unsent = to_peers.iter().map(|_| VecDeque::new()).collect();
+        (self.links.peers, self.links.to_peers, self.out) = (peers, to_peers, said);
+        self.say();
+        for input in shard.succeed(&old) {
+            self.handle(shard, input);
+        }
+        self.publish(shard);
+    }
+
     /// Notes for how long a checkpoint keeps records waiting: from its first word, or a peer's marker, to the cut.
     fn time_cut(&mut self, shard: &Shard, started: Instant) {
         let is_cut = |output: &ShardOutput| matches!(output, ShardOutput::Cut { .. });
@@ -162,10 +199,12 @@ impl Thread {
         let mut judged = EventTime::MIN;
         for output in std::mem::take(&mut self.out) {
             match output {
-                ShardOutput::Cut { cut, state } => {
-                    // The mark stands behind everything that was said before.
+                ShardOutput::Cut { cut, last, state } => {
+                    // The mark stands behind everything that was said before. A last cut is the successor's mark.
                     self.judged(std::mem::take(&mut signals), std::mem::replace(&mut judged, EventTime::MIN));
-                    mail(&self.links.desk, DeskMail::Cut { shard: self.links.index, cut });
+                    if !last {
+                        mail(&self.links.desk, DeskMail::Cut { shard: self.links.index, cut });
+                    }
                     let _ = self.links.cuts.send((cut, *state)); // nobody keeps it any more
                 }
                 ShardOutput::Lost { stream, source, loss } => {

@@ -40,6 +40,8 @@ const PARTITIONS: i32 = 2;
 /// One machine after the other, with one past.
 pub struct Story {
     shards: usize,
+    /// The machine goes on, rather than another from its checkpoint.
+    running: bool,
     file: &'static str,
     pub text: String,
     local: Local,
@@ -49,11 +51,11 @@ pub struct Story {
 }
 
 impl Story {
-    pub fn begin(shards: usize, rules: &str) -> Story {
+    fn begin(shards: usize, running: bool, rules: &str) -> Story {
         let (file, text) = ("rules.yaml", format!("{STREAMS}{rules}"));
-        let mut local = machine(file, &text, shards);
+        let mut local = machine(file, &text, shards).with_cuts();
         local.assign(&sources(&text));
-        Story { shards, file, text, local, offset: 0, second: 0, said: String::new() }
+        Story { shards, running, file, text, local, offset: 0, second: 0, said: String::new() }
     }
 
     /// Seconds pass, up to `until`, with this many errors of a service in each; every partition has some healthy event.
@@ -100,10 +102,15 @@ impl Story {
 
     pub fn reload(&mut self, what: &str) -> &mut Story {
         self.hear();
-        let cut = self.local.cut();
-        self.local = machine(self.file, &self.text, self.shards);
-        self.local.restore(cut).expect("panes are whole");
-        self.local.assign(&sources(&self.text));
+        let mut next = machine(self.file, &self.text, self.shards).with_cuts();
+        if self.running {
+            std::mem::swap(&mut self.local, &mut next);
+            self.local = next.reload(&plan(self.file, &self.text), desk(), 0).expect("it decodes");
+        } else {
+            next.restore(self.local.cut()).expect("panes are whole");
+            next.assign(&sources(&self.text));
+            self.local = next;
+        }
         let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
         writeln!(self.said, "{}s -- {what}", self.second).expect("a string");
         self
@@ -140,10 +147,17 @@ fn second(ms: i64) -> i64 {
 }
 
 fn machine(file: &str, text: &str, shards: usize) -> Local {
+    Local::new(&plan(file, text), shards, desk(), 0).expect("it decodes")
+}
+
+fn plan(file: &str, text: &str) -> Arc<Plan> {
     let loaded = load_rules_from_text(file, text);
     assert!(loaded.is_valid(), "{}", loaded.diagnostics.render(false));
     let schemas: Vec<_> = loaded.streams.iter().map(|stream| stream.schema.clone()).collect();
-    let plan = Arc::new(Plan::build(&schemas, &loaded.rules.rules));
+    Arc::new(Plan::build(&schemas, &loaded.rules.rules))
+}
+
+fn desk() -> DeskConfig {
     let route = Route {
         group_by: Some(GroupBy::from_names(["alertname"]).expect("a name")),
         group_wait: Some(Millis::from_secs(1)),
@@ -151,8 +165,7 @@ fn machine(file: &str, text: &str, shards: usize) -> Local {
         ..Route::to("people")
     };
     let receiver = ReceiverPolicy { name: "people".into(), integrations: vec![IntegrationPolicy::new("console")] };
-    let desk = DeskConfig::new(RouteTree::new(route).expect("a tree"), vec![receiver], "http://foghorn");
-    Local::new(&plan, shards, desk.expect("a desk"), 0).expect("it decodes").with_cuts()
+    DeskConfig::new(RouteTree::new(route).expect("a tree"), vec![receiver], "http://foghorn").expect("a desk")
 }
 
 /// The partitions of the streams there are; orders are never read.
@@ -161,17 +174,17 @@ fn sources(text: &str) -> Vec<(usize, SourceId)> {
     (0..PARTITIONS).map(|partition| (0, SourceId::new("requests", partition))).collect()
 }
 
-/// Tells a story, and that it is the same for any number of shards.
+/// Tells a story, and that it is the same for any number of shards, and for one process as for one after the other.
 pub fn check(rules: &str, story: impl Fn(&mut Story), expect: Expect) {
-    let tell = |shards| {
-        let mut told = Story::begin(shards, rules);
+    let tell = |shards, running| {
+        let mut told = Story::begin(shards, running, rules);
         story(&mut told);
         told.hear();
         told.said
     };
-    let said = tell(1);
+    let said = tell(1, true);
     expect.assert_eq(&said);
-    for shards in [2, 3] {
-        assert_eq!(said, tell(shards), "with {shards} shards");
+    for (shards, running) in [(1, false), (2, true), (2, false), (3, true)] {
+        assert_eq!(said, tell(shards, running), "with {shards} shards, running: {running}");
     }
 }

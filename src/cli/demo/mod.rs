@@ -109,6 +109,7 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
         status: status.clone(),
         restore: Vec::new(),
         memory: None,
+        reloads: None,
     };
     let desk = Desk::new(sinks.desk(), seed());
     let story = async {

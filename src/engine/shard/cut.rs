@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AWAY_MAX, FeedState, Peer, PeerExemplars, PeerPanes, Shard, ShardOutput, StreamState};
+use super::{AWAY_MAX, FeedState, Peer, PeerExemplars, PeerPanes, Shard, ShardInput, ShardOutput, StreamState};
 use crate::engine::feed::cut::{self as feed_cut, RestoreError, Restoring};
 use crate::engine::limit::{self, LimitChange, LimitNews};
 use crate::engine::packet::{self, last_closed};
@@ -17,6 +17,7 @@ use crate::stream::watermark::{Low, Mark};
 #[derive(Debug)]
 pub(super) struct Cutting {
     cut: u64,
+    last: bool,
     /// Peers whose marker is still to come.
     waiting: BTreeSet<usize>,
     /// What came behind a marker.
@@ -39,12 +40,17 @@ impl Shard {
         self
     }
 
+    /// Whether another shard goes on from here (`S7`).
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// Whether a checkpoint is being taken: no records may be handed in until it is done (`S5`).
     pub fn is_cutting(&self) -> bool {
         self.cutting.is_some()
     }
 
-    pub(super) fn begin_cut(&mut self, cut: u64, out: &mut Vec<ShardOutput>) {
+    pub(super) fn begin_cut(&mut self, cut: u64, last: bool, out: &mut Vec<ShardOutput>) {
         if cut <= self.last_cut {
             return; // a peer's marker was faster than the word of it
         }
@@ -58,14 +64,14 @@ impl Shard {
         }
         let waiting: BTreeSet<usize> = (0..self.shards).filter(|shard| *shard != self.index).collect();
         let marker =
-            |shard: &usize| ShardOutput::ToPeer { shard: *shard, message: Peer::Cut { from: self.index, cut } };
+            |shard: &usize| ShardOutput::ToPeer { shard: *shard, message: Peer::Cut { from: self.index, cut, last } };
         out.extend(waiting.iter().map(marker));
-        self.cutting = Some(Cutting { cut, waiting, held: Vec::new() });
+        self.cutting = Some(Cutting { cut, last, waiting, held: Vec::new() });
         self.finish_cut(out);
     }
 
-    pub(super) fn hear_cut(&mut self, from: usize, cut: u64, out: &mut Vec<ShardOutput>) {
-        self.begin_cut(cut, out);
+    pub(super) fn hear_cut(&mut self, from: usize, cut: u64, last: bool, out: &mut Vec<ShardOutput>) {
+        self.begin_cut(cut, last, out);
         if let Some(cutting) = &mut self.cutting {
             cutting.waiting.remove(&from);
         }
@@ -76,7 +82,11 @@ impl Shard {
     fn finish_cut(&mut self, out: &mut Vec<ShardOutput>) {
         let Some(cutting) = self.cutting.take_if(|cutting| cutting.waiting.is_empty()) else { return };
         let state = Box::new(self.cut());
-        out.push(ShardOutput::Cut { cut: cutting.cut, state });
+        out.push(ShardOutput::Cut { cut: cutting.cut, last: cutting.last, state });
+        self.over = cutting.last;
+        if self.over {
+            return; // what is held tells of progress alone, since no records were taken behind any marker (`S5`)
+        }
         for panes in cutting.held {
             self.hear_panes(panes, out);
         }
@@ -132,6 +142,26 @@ impl Shard {
         out.extend(signals.into_iter().map(ShardOutput::Signal));
         self.report_judged(out);
         Ok(())
+    }
+
+    /// Takes over what a cut does not hold from the shard it was taken of, which read the same streams in this process:
+    /// its partitions, who is away and for how long, the clock and the counters. To be called after
+    /// [`Shard::restore`]; what is returned is to be handled first.
+    pub fn succeed(&mut self, old: &Shard) -> Vec<ShardInput> {
+        self.now = old.now;
+        self.judging_nanos = old.judging_nanos;
+        let mut known = false;
+        for (stream, old) in self.streams.iter_mut().zip(&old.streams) {
+            let progress = old.progress[self.index];
+            known |= progress.known;
+            old.watermarks.report().iter().for_each(|report| stream.assign(&report.source));
+            stream.away.clone_from(&old.away);
+            stream.missing.clone_from(&old.missing);
+            stream.lossy = old.lossy;
+            stream.status = old.status.clone();
+        }
+        // To know one's partitions is to have been told, of all or none.
+        if known { vec![ShardInput::Assigned(Vec::new())] } else { Vec::new() }
     }
 
     fn restore_feed(

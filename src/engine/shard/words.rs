@@ -42,6 +42,8 @@ pub enum ShardInput {
     },
     /// A checkpoint is taken; its number.
     Cut(u64),
+    /// The same, and another shard goes on from it: after it, this one takes nothing and says nothing (`S7`).
+    LastCut(u64),
     /// No partition gives an event before this time any more, whatever its lateness.
     Until(EventTime),
     /// The wall clock: idle partitions, and the bound on the future. Replay sends none.
@@ -57,6 +59,7 @@ pub enum Peer {
     Cut {
         from: usize,
         cut: u64,
+        last: bool,
     },
 }
 
@@ -73,6 +76,7 @@ pub enum ShardOutput {
     /// What the shard holds, after everything it said before this and before everything it says after.
     Cut {
         cut: u64,
+        last: bool,
         state: Box<ShardCut>,
     },
     /// Events of a stream are known to be missing: rules that look at them know nothing until the windows are whole.

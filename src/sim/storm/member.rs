@@ -244,7 +244,7 @@ impl Member {
                 ShardOutput::ToPeer { shard: to, message } => {
                     self.to_peers.entry((shard, to)).or_default().push_back(message);
                 }
-                ShardOutput::Cut { cut, state } => {
+                ShardOutput::Cut { cut, state, .. } => {
                     self.mail.push_back(Mail::Signals { shard, signals: std::mem::take(&mut signals) });
                     self.mail.push_back(Mail::Cut { shard, cut });
                     self.keeper.give(cut, *state);
