@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use foghorn::edge::standins::Misbehaviour;
+use rstest::rstest;
 
 use crate::kills::Pair;
 use crate::load::{Load, PARTITIONS};
@@ -101,7 +102,7 @@ impl Alone {
     fn survive(&mut self, says: &[&str], break_it: impl FnOnce(&Foghorn), mend: impl FnOnce(&Foghorn)) {
         let before = self.wait_for_checkpoint_after(0.0);
         assert_eq!(self.foghorn.metric("foghorn_checkpoint_failures_total"), Some(0.0));
-        assert_eq!(self.trouble(), None);
+        wait_until("/readyz to be content", || self.trouble().is_none());
         break_it(&self.foghorn);
         wait_until("/readyz to say what is wrong with the disk", || {
             self.trouble().is_some_and(|text| says.iter().all(|word| text.contains(word)))
@@ -182,18 +183,21 @@ fn a_directory_that_cannot_be_written_is_said_pages_go_out_and_it_mends_by_itsel
 /// How long an orderly end may take while a receiver hangs: the deliveries under way have ten seconds.
 const END_MAX: Duration = Duration::from_secs(20);
 
-/// Nobody answers, then SIGTERM: what is unsent is kept and sent after the restart, once.
-#[test]
-fn a_stop_in_good_order_keeps_what_is_unsent() {
+/// The receiver refuses everything, or never answers; then SIGTERM: what is unsent is kept and sent after the restart,
+/// once.
+#[rstest]
+#[case::refused(Misbehaviour::status(503))]
+#[case::unanswered(Misbehaviour::Hang)]
+fn a_stop_in_good_order_keeps_what_is_unsent(#[case] trouble: Misbehaviour) {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
     let mut alone = Alone::start(&cluster);
     alone.wait_until_told_more();
     let before = alone.told.transcript().len();
     let script = alone.told.webhook().script();
-    script.push_times(10_000, &Misbehaviour::status(503));
-    wait_until("refused pages", || script.left() < 9_990);
+    script.push_times(10_000, &trouble);
+    wait_until("pages that do not arrive", || script.left() < 9_998);
     let told = alone.told.transcript().len();
-    assert!(told <= before + 1, "it refuses");
+    assert!(told <= before + 1, "it takes nothing");
 
     let (status, took) = alone.foghorn.terminate();
     assert_eq!(status.code(), Some(0), "{}", alone.foghorn.log());
