@@ -17,7 +17,7 @@ use foghorn::model::{
     Comparison, EventTime, Evidence, Labels, Millis, Outcome, RuleMeta, Signal, Transition, WallTime,
 };
 use foghorn::notify::outbox::IntegrationPolicy;
-use foghorn::runtime::Status;
+use foghorn::runtime::{PlanInUse, Status};
 use serde_json::Value;
 
 const RETENTION: Retention = Retention { keep: Millis::from_secs(90 * 86_400), rows_max: 10_000 };
@@ -291,7 +291,7 @@ async fn the_api_tells_the_same_a_page_at_a_time() {
 async fn serve(status: Arc<Status>) -> String {
     let listener = Api::bind("127.0.0.1:0").await.expect("loopback has free ports");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
-    let api = Api { plan: Arc::new(Plan::build(&[], &[])), status, title: "test".into() };
+    let api = Api { plan: PlanInUse::new(Arc::new(Plan::build(&[], &[]))), reload: None, status, title: "test".into() };
     tokio::spawn(async move { axum::serve(listener, api.router()).await });
     address
 }

@@ -17,6 +17,7 @@ use crate::api::Api;
 use crate::edge::kafka::ConsumerStats;
 use crate::edge::process;
 use crate::model::time::{EventTime, WallTime};
+use crate::runtime::ReloadOutcome;
 
 /// Every metric, for the README and its test.
 pub const NAMES: &[&str] = &[
@@ -51,6 +52,9 @@ pub const NAMES: &[&str] = &[
     "foghorn_history_dropped_total",
     "foghorn_history_bytes",
     "foghorn_history_last_write_age_seconds",
+    "foghorn_config_last_reload_successful",
+    "foghorn_config_last_reload_success_timestamp_seconds",
+    "foghorn_config_reloads_total",
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
     "process_open_fds",
@@ -67,6 +71,7 @@ pub fn text(api: &Api, now: WallTime) -> Result<String, fmt::Error> {
     people(api, &mut scrape);
     state(api, now, &mut scrape);
     records(api, now, &mut scrape);
+    reloads(api, &mut scrape);
     own_process(&mut scrape);
     let mut out = String::new();
     text::encode(&mut out, &scrape.0)?;
@@ -244,6 +249,25 @@ fn records(api: &Api, now: WallTime, scrape: &mut Scrape) {
     scrape.gauge("foghorn_history_bytes", "Size of the history and its log", [(vec![], health.bytes as f64)]);
     let age = health.last_write.map(|at| (vec![], now.since(at).as_secs_f64()));
     scrape.gauge("foghorn_history_last_write_age_seconds", "How long ago records were last written", age);
+}
+
+fn reloads(api: &Api, scrape: &mut Scrape) {
+    let report = api.status.reloads.report();
+    let successful = f64::from(u8::from(report.successful));
+    let at = report.success_at.0 as f64 / 1e3;
+    scrape.gauge(
+        "foghorn_config_last_reload_successful",
+        "Whether the files were taken when they were last read",
+        [(vec![], successful)],
+    );
+    scrape.gauge(
+        "foghorn_config_last_reload_success_timestamp_seconds",
+        "When files were last taken, since the epoch",
+        [(vec![], at)],
+    );
+    let counts = ReloadOutcome::ALL.iter().zip(report.counts);
+    let counts = counts.map(|(outcome, count)| (vec![("outcome", outcome.name())], count as f64));
+    scrape.counter("foghorn_config_reloads_total", "Reloads by what became of them", counts);
 }
 
 fn own_process(scrape: &mut Scrape) {

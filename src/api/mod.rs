@@ -16,6 +16,7 @@ mod history;
 pub mod metrics;
 mod page;
 mod prometheus;
+pub mod reload;
 
 use std::sync::Arc;
 
@@ -23,22 +24,24 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::edge::clock;
 use crate::edge::kafka::ConsumerStats;
-use crate::engine::plan::{Plan, StreamPlan};
+use crate::engine::plan::StreamPlan;
 use crate::engine::shard::SourceReport;
 use crate::model::refusal::RefusalCounts;
 use crate::model::time::EventTime;
 use crate::notify::outbox::LaneHealth;
 use crate::rule::plan::Rule;
-use crate::runtime::Status;
+use crate::runtime::{PlanInUse, Status};
 
 /// What the API serves from.
 #[derive(Clone)]
 pub struct Api {
-    pub plan: Arc<Plan>,
+    pub plan: PlanInUse,
+    /// Where to ask for a reload; `None` where nothing can be reloaded.
+    pub reload: Option<reload::Asker>,
     pub status: Arc<Status>,
     /// Shown in the page's head: the configuration, or `demo`.
     pub title: Arc<str>,
@@ -52,6 +55,7 @@ impl Api {
             .route("/metrics", get(scrape))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
+            .route("/-/reload", post(reload::reload).put(reload::reload))
             .route("/api/v1/rules", get(prometheus::rules))
             .route("/api/v1/alerts", get(prometheus::alerts))
             .route("/api/v1/history", get(history::history))
@@ -165,7 +169,7 @@ impl Api {
             }
             view
         };
-        self.plan.streams.iter().enumerate().map(view).collect()
+        self.plan.get().streams.iter().enumerate().map(view).collect()
     }
 
     pub(crate) fn rules(&self) -> Vec<RuleView> {
@@ -180,7 +184,7 @@ impl Api {
                 evaluations: of_rule().map(|status| status.evaluations).sum(),
             }
         };
-        self.plan.rules.iter().enumerate().map(view).collect()
+        self.plan.get().rules.iter().enumerate().map(view).collect()
     }
 }
 

@@ -277,6 +277,7 @@ fn rules(api: &Api) -> Vec<RuleRow> {
         }
     }
     api.plan
+        .get()
         .rules
         .iter()
         .zip(api.rules())

@@ -19,7 +19,8 @@ use crate::rule::template::Template;
 pub async fn rules(State(api): State<Api>) -> Json<Value> {
     let alerts = alerts_by_rule(&api);
     let mut groups: Vec<((&str, &str), Vec<Value>)> = Vec::new();
-    for rule in &api.plan.rules {
+    let plan = api.plan.get();
+    for rule in &plan.rules {
         let key = (&*rule.meta.file, &*rule.meta.group);
         let active = alerts.get(&*rule.meta.to_string()).cloned().unwrap_or_default();
         let shown = rule_value(rule, &active);

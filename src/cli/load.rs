@@ -13,6 +13,7 @@ use crate::engine::desk::{DeskConfig, ReceiverPolicy};
 use crate::engine::plan::Plan;
 use crate::engine::record::RulesRecord;
 use crate::notify::outbox::IntegrationPolicy;
+use crate::rule::plan::Rule;
 
 /// The receiver there is when nothing is configured.
 const CONSOLE: &str = "console";
@@ -60,10 +61,25 @@ impl World {
         Ok(World::of(loaded))
     }
 
-    fn of(loaded: Loaded) -> World {
+    /// With its streams in the order of `streams`, which must be the same ones.
+    pub(super) fn in_order_of(self, streams: &[StreamConfig]) -> World {
+        let place = |name: &str| streams.iter().position(|stream| &*stream.schema.name == name);
+        if self.streams.iter().enumerate().all(|(at, stream)| place(&stream.schema.name) == Some(at)) {
+            return self;
+        }
+        let moved = |rule: &Arc<Rule>| {
+            let stream_index = place(&rule.stream).expect("the same streams");
+            Arc::new(Rule { stream_index, ..Rule::clone(rule) })
+        };
+        let rules: Vec<_> = self.plan.rules.iter().map(moved).collect();
+        let schemas: Vec<_> = streams.iter().map(|stream| stream.schema.clone()).collect();
+        let plan = Arc::new(Plan::build(&schemas, &rules).with_external_url(&external_url(self.config.as_ref())));
+        World { plan, streams: streams.to_vec(), ..self }
+    }
+
+    pub(super) fn of(loaded: Loaded) -> World {
         let schemas: Vec<_> = loaded.streams.iter().map(|stream| stream.schema.clone()).collect();
-        let url =
-            loaded.config.as_ref().map_or_else(|| EXTERNAL_URL.into(), |config| config.server.external_url.clone());
+        let url = external_url(loaded.config.as_ref());
         let plan = Arc::new(Plan::build(&schemas, &loaded.rules.rules).with_external_url(&url));
         let rules = rules_record(&loaded);
         World { plan, streams: loaded.streams, config: loaded.config, rules }
@@ -88,6 +104,10 @@ impl World {
             anyhow::anyhow!("there is no stream `{name}`; there are: {}", known.join(", "))
         })
     }
+}
+
+fn external_url(config: Option<&Config>) -> Arc<str> {
+    config.map_or_else(|| EXTERNAL_URL.into(), |config| config.server.external_url.clone())
 }
 
 /// All files but the configuration, which is read first: what the rules say stands in them.

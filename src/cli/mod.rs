@@ -10,6 +10,7 @@ mod demo;
 mod history;
 mod keep;
 mod load;
+mod reload;
 mod replay;
 mod run;
 mod schema;

@@ -1,7 +1,7 @@
 //! `foghorn run`: for real. And `--rehearse`: what would have been said of what Kafka holds now.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,11 @@ use anyhow::Context;
 
 use super::keep;
 use super::load::World;
+use super::reload::{self, Reloading};
 use super::state::{self, Beginning};
 use super::{CommandError, GlobalArgs, LogFormatArg};
 use crate::api::Api;
+use crate::api::reload::asking;
 use crate::config::checked::{Config, LogFormat, StreamConfig};
 use crate::config::defaults;
 use crate::edge::history::Retention;
@@ -23,7 +25,7 @@ use crate::edge::{clock, kafka, secrets};
 use crate::engine::local::Happening;
 use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
-use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, Status};
+use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, PlanInUse, Status};
 
 /// How long others may take to leave our consumer group: a little longer than librdkafka's sessions are by default.
 const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
@@ -45,6 +47,10 @@ pub struct RunArgs {
     /// Directory for what outlives the process, in place of the configuration's `state.dir`.
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Do not go by changes of files as they are made, whatever the configuration says. SIGHUP and `POST /-/reload` reload
+    /// all the same.
+    #[arg(long)]
+    pub no_watch: bool,
     /// Read what Kafka holds now, from its beginning to its end, judge it in event time, print what would have been sent,
     /// and end. Sends nothing, commits nothing, joins no group that others are in.
     #[arg(long)]
@@ -62,7 +68,7 @@ pub(super) fn run(args: &RunArgs, global: &GlobalArgs) -> Result<ExitCode, Comma
         return runtime.block_on(rehearse(&world, settings, shards, global));
     }
     let listen = args.listen.clone().unwrap_or_else(|| config.server.listen.clone());
-    runtime.block_on(serve(&world, &config, settings, shards, &listen, args.state.as_deref()))
+    runtime.block_on(serve(args, world, config, settings, shards, &listen))
 }
 
 fn cores() -> usize {
@@ -127,41 +133,46 @@ pub(super) fn dead_letters(
 }
 
 async fn serve(
-    world: &World,
-    config: &Config,
+    args: &RunArgs,
+    world: World,
+    config: Config,
     mut settings: KafkaSettings,
     shards: usize,
     listen: &str,
-    state: Option<&Path>,
 ) -> Result<ExitCode, CommandError> {
     let started = clock::now();
-    let dir = state.or(config.state.as_ref().map(|state| &*state.dir));
+    let hangups = reload::hangups()?;
+    let dir = args.state.as_deref().or(config.state.as_ref().map(|state| &*state.dir));
     let default = Retention { keep: defaults::HISTORY_KEEP, rows_max: defaults::HISTORY_ROWS_MAX };
     let retention = config.state.as_ref().map_or(default, |state| state.history);
     let history = dir.map(|dir| keep::open(dir, retention, started)).transpose()?;
     let beginning = match dir {
-        Some(dir) => state::remember(dir, CHECKPOINT_EVERY, world, history.as_deref())?,
+        Some(dir) => state::remember(dir, CHECKPOINT_EVERY, &world, history.as_deref())?,
         None => {
             tracing::warn!(
                 "nothing outlives this process: after a restart, timers begin anew and open alerts are told again; \
                  name a directory for it: `state: {{ dir: /var/lib/foghorn }}`"
             );
-            state::forgetful(world)
+            state::forgetful(&world)
         }
     };
     settings.instance.clone_from(&beginning.instance);
     alone(&settings).await?;
     let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
-    let senders = senders(config)?;
+    let senders = senders(&config)?;
     let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
     let address = listener.local_addr()?;
-    let api = Api { plan: world.plan.clone(), status: status.clone(), title: "foghorn".into() };
+    let in_use = PlanInUse::new(world.plan.clone());
+    let (asker, asks) = asking();
+    let api = Api { plan: in_use.clone(), reload: Some(asker), status: status.clone(), title: "foghorn".into() };
     let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
     let Beginning { desk, restore, memory, from, .. } = beginning;
     let plan = world.plan.clone();
-    let parts = Parts { plan, shards, consumer, dead_letters, seed: seed(), status, restore, memory, reloads: None };
+    let (engine, reloads) = runtime::reloads();
+    let (seed, reloads) = (seed(), Some(reloads));
+    let parts = Parts { plan, shards, consumer, dead_letters, seed, status: status.clone(), restore, memory, reloads };
     tracing::info!(
         rules = world.plan.rules.len(),
         streams = world.streams.len(),
@@ -172,6 +183,17 @@ async fn serve(
         let restored = from.map_or(Restored::Nothing, |from| from.restored());
         keep::started(history, restored, &world.rules);
     }
+    let reloading = Reloading {
+        path: args.config.clone(),
+        world,
+        config,
+        may_watch: !args.no_watch,
+        engine,
+        status,
+        plan: in_use,
+        history: history.clone(),
+    };
+    let reloading = tokio::spawn(reloading.run(asks, hangups));
     let ended = runtime::run(parts, desk, Arc::new(senders), stop_signal()).await;
     if let Some(history) = &history {
         keep::stopped(history, &ended.as_ref().map_or_else(ToString::to_string, |_| "told to".to_owned()));
@@ -181,6 +203,7 @@ async fn serve(
         producer.flush(runtime::DRAIN_MAX);
     }
     server.abort();
+    reloading.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -66,6 +66,7 @@ impl<'a> Checker<'a> {
             server: server?,
             log: log?,
             shards,
+            watch: raw.watch.or(true),
             state: state.flatten(),
         })
     }

@@ -29,6 +29,8 @@ pub struct Config {
     pub log: LogConfig,
     /// `None` for the number of cores.
     pub shards: Option<usize>,
+    /// Whether changes of files are gone by as they are made.
+    pub watch: bool,
     /// `None` where nothing outlives the process.
     pub state: Option<StateConfig>,
 }

@@ -32,8 +32,7 @@ pub fn find(folder: &Path, text: &str) -> Found {
     }
     // The part before the first wildcard need not be searched.
     let path = folder.join(text);
-    let wild = |part: &Component| part.as_os_str().to_string_lossy().contains(['*', '?']);
-    let base: PathBuf = path.components().take_while(|part| !wild(part)).collect();
+    let base = base(folder, text);
     let rest: Vec<String> = path
         .components()
         .skip_while(|part| !wild(part))
@@ -44,6 +43,15 @@ pub fn find(folder: &Path, text: &str) -> Found {
         return Found::Files(Vec::new());
     }
     collect(&base, &|name| pattern.is_match(name))
+}
+
+/// The path `text` means, up to its first wildcard.
+pub fn base(folder: &Path, text: &str) -> PathBuf {
+    folder.join(text).components().take_while(|part| !wild(part)).collect()
+}
+
+fn wild(part: &Component) -> bool {
+    part.as_os_str().to_string_lossy().contains(['*', '?'])
 }
 
 /// `*` and `?` stay within a name, `**` goes across folders.

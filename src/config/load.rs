@@ -93,6 +93,40 @@ pub fn load_config(path: &Path) -> Result<Loaded, LoadError> {
     Ok(Loaded { config, streams: streams.list(), rules, config_path: Some(path.to_owned()), diagnostics: log })
 }
 
+/// The files a configuration is made of, as far as they can be told whatever is wrong with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MadeOf {
+    /// The configuration, then the rule files.
+    pub files: Vec<PathBuf>,
+    /// Where they are, and where others may turn up; sorted.
+    pub folders: Vec<PathBuf>,
+}
+
+/// Looks for the files of a configuration as [`load_config`] does.
+pub fn made_of(path: &Path) -> MadeOf {
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let mut made = MadeOf { files: vec![path.to_owned()], folders: vec![parent(path)] };
+    let mut log = Diagnostics::new();
+    let text = read(path).unwrap_or_default();
+    let file = log.add_file("", text);
+    let raw = yaml::parse(file, &mut log).and_then(|node| RawConfig::read(&node, &mut log));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for at in raw.iter().filter_map(|raw| raw.rules.get()).flat_map(|list| &list.0) {
+        let base = files::base(folder, &at.value);
+        made.folders.push(if base.is_dir() { base } else { parent(&base) });
+        if let Found::Files(found) = files::find(folder, &at.value) {
+            made.folders.extend(found.iter().map(|file| parent(file)));
+            made.files.extend(found);
+        }
+    }
+    made.folders.sort();
+    made.folders.dedup();
+    made
+}
+
 /// What a configuration says about state, whatever else is wrong with it.
 pub fn load_state(path: &Path) -> Result<Option<StateConfig>, LoadError> {
     let text = read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;

@@ -38,6 +38,9 @@ yaml_map! {
         pub shards: At<usize>,
         /// Bounds on memory.
         pub limits: RawLimits,
+        /// Go by changes of this file and of rule files as they are made. SIGHUP and `POST /-/reload` work either way.
+        #[schemars(extend("default" = true))]
+        pub watch: At<bool>,
         /// What outlives the process. Left out, nothing does: there is no history.
         pub state: RawState,
     }

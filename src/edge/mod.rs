@@ -15,3 +15,4 @@ pub mod secrets;
 pub mod senders;
 pub mod smtp;
 pub mod standins;
+pub mod watch;

@@ -31,7 +31,7 @@ pub use desk::{DRAIN_MAX, tell_dropped};
 pub use memory::{CHECKPOINT_EVERY, Memory};
 pub use reload::{Next, ReloadError, Reloaded, Reloader, Reloads, reloads};
 pub use shard::DeadLetterSink;
-pub use status::{DeskSnapshot, Live, StatePart, StateReport, Status};
+pub use status::{DeskSnapshot, Live, PlanInUse, ReloadOutcome, ReloadReport, StatePart, StateReport, Status};
 
 use crate::edge::clock;
 use crate::edge::kafka::{ConsumerConfig, ConsumerHandle, KafkaError, SourceEvent};

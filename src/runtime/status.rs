@@ -20,6 +20,7 @@ use crate::edge::history::Recorder;
 use crate::edge::kafka::ConsumerStats;
 use crate::engine::desk::{Desk, DeskCounts, GroupView};
 use crate::engine::journal::JournalEntry;
+use crate::engine::plan::Plan;
 use crate::engine::shard::{ShardInput, ShardStatus};
 use crate::model::delivery::Notification;
 use crate::model::position::Position;
@@ -41,6 +42,7 @@ pub struct Status {
     pub kafka: Mutex<Option<(ConsumerStats, WallTime)>>,
     /// What is kept on disk, and how that goes.
     pub state: StateStatus,
+    pub reloads: ReloadStatus,
     live: broadcast::Sender<Live>,
     desk_runs: AtomicBool,
     history: Option<Arc<Recorder>>,
@@ -91,6 +93,7 @@ impl Status {
             desk: Mutex::default(),
             kafka: Mutex::default(),
             state: StateStatus::default(),
+            reloads: ReloadStatus::new(started),
             live: broadcast::channel(LIVE_BACKLOG).0,
             desk_runs: AtomicBool::new(false),
             history: None,
@@ -176,6 +179,83 @@ impl Status {
 
     pub fn tell(&self, live: Live) {
         let _ = self.live.send(live); // nobody watching is fine
+    }
+}
+
+/// What shards go by now; whoever shows their counters has to go by it too.
+#[derive(Clone, Debug)]
+pub struct PlanInUse(Arc<Mutex<Arc<Plan>>>);
+
+impl PlanInUse {
+    pub fn new(plan: Arc<Plan>) -> PlanInUse {
+        PlanInUse(Arc::new(Mutex::new(plan)))
+    }
+
+    pub fn get(&self) -> Arc<Plan> {
+        self.0.lock().clone()
+    }
+
+    pub fn set(&self, plan: Arc<Plan>) {
+        *self.0.lock() = plan;
+    }
+}
+
+/// What became of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    Applied,
+    /// The files have mistakes.
+    Invalid,
+    /// Something changed that a running process cannot change.
+    RestartNeeded,
+    /// Files cannot be read, or the engine cannot go on with them.
+    Failed,
+}
+
+impl ReloadOutcome {
+    pub const ALL: [ReloadOutcome; 4] =
+        [ReloadOutcome::Applied, ReloadOutcome::Invalid, ReloadOutcome::RestartNeeded, ReloadOutcome::Failed];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReloadOutcome::Applied => "applied",
+            ReloadOutcome::Invalid => "invalid",
+            ReloadOutcome::RestartNeeded => "restart_needed",
+            ReloadOutcome::Failed => "failed",
+        }
+    }
+}
+
+/// How reloads go.
+#[derive(Debug)]
+pub struct ReloadStatus(Mutex<ReloadReport>);
+
+/// See [`ReloadStatus::report`].
+#[derive(Clone, Copy, Debug)]
+pub struct ReloadReport {
+    /// Whether the files were taken the last time they were read. They were at the start.
+    pub successful: bool,
+    pub success_at: WallTime,
+    /// By outcome, in the order of [`ReloadOutcome::ALL`].
+    pub counts: [u64; ReloadOutcome::ALL.len()],
+}
+
+impl ReloadStatus {
+    fn new(started: WallTime) -> ReloadStatus {
+        ReloadStatus(Mutex::new(ReloadReport { successful: true, success_at: started, counts: Default::default() }))
+    }
+
+    pub fn report(&self) -> ReloadReport {
+        *self.0.lock()
+    }
+
+    pub fn count(&self, outcome: ReloadOutcome, now: WallTime) {
+        let mut report = self.0.lock();
+        report.counts[outcome as usize] += 1;
+        report.successful = outcome == ReloadOutcome::Applied;
+        if report.successful {
+            report.success_at = now;
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::edge::{clock, observe};
 use crate::engine::desk::Desk;
 use crate::engine::record::Restored;
 use crate::model::time::{Millis, WallTime};
-use crate::runtime::{self, Parts, Status};
+use crate::runtime::{self, Parts, PlanInUse, Status};
 use shop::{STORY, Shop, TOPICS};
 use sinks::Sinks;
 use tell::Teller;
@@ -84,7 +84,8 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
 
     let listener = Api::bind(&args.listen).await.map_err(anyhow::Error::msg)?;
     let address = listener.local_addr()?;
-    let api = Api { plan: world.plan.clone(), status: status.clone(), title: "demo".into() };
+    let api =
+        Api { plan: PlanInUse::new(world.plan.clone()), reload: None, status: status.clone(), title: "demo".into() };
     let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
 
     let sinks = Sinks::start(args.sinks, &format!("http://{address}"), global.colours()).await?;
