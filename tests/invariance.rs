@@ -10,6 +10,7 @@ use foghorn::config::load::load_rules_from_text;
 use foghorn::engine::desk::{DeskConfig, ReceiverPolicy};
 use foghorn::engine::local::{Happening, Local};
 use foghorn::engine::plan::Plan;
+use foghorn::engine::shard::positions;
 use foghorn::engine::transcript::Paint;
 use foghorn::model::batch::RawBatchBuilder;
 use foghorn::model::position::SourceId;
@@ -159,8 +160,12 @@ fn sources() -> Vec<(usize, SourceId)> {
 }
 
 /// Takes a checkpoint, throws the machine away, and goes on from the checkpoint's bytes with `shards` shards.
-fn crash(mut local: Local, plan: &Arc<Plan>, shards: usize) -> Local {
+/// What was read of each partition is what the checkpoint says: Kafka is asked to go on there.
+fn crash(mut local: Local, plan: &Arc<Plan>, shards: usize, read: &[usize; PARTITIONS]) -> Local {
     let mut cut = local.cut();
+    let read = (0..).zip(read).filter(|(_, next)| **next > 0).map(|(partition, next)| (partition, *next as i64));
+    let kept = positions(&cut.shards).into_iter().map(|position| (position.source.partition, position.offset));
+    assert_eq!(kept.collect::<Vec<_>>(), read.collect::<Vec<_>>());
     let head =
         Head { number: 1, taken_at: WallTime(0), program: "a test".into(), clean: false, desk_meaning: 0, seed: 0 };
     let (mut bytes, desk_cut) = (Vec::new(), cut.desk);
@@ -194,7 +199,7 @@ fn play_with_crashes(
         }
         if let Some(shards) = crashes() {
             happened.extend(local.take_happened());
-            local = crash(local, plan, shards);
+            local = crash(local, plan, shards, &next);
             for ended in (0..PARTITIONS).filter(|p| next[*p] == partitions[*p].len()) {
                 local.ended(&sources[ended].1);
             }

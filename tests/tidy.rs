@@ -25,7 +25,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &["runtime", "engine", "edge", "rule", "alert", "notify", "config"]),
     (
         "cli",
-        &["api", "config", "runtime", "engine", "edge", "rule", "stream", "decode", "alert", "notify", "sim", "window"],
+        &[
+            "api",
+            "config",
+            "runtime",
+            "engine",
+            "checkpoint",
+            "edge",
+            "rule",
+            "stream",
+            "decode",
+            "alert",
+            "notify",
+            "sim",
+            "window",
+        ],
     ),
 ];
 

@@ -53,6 +53,10 @@ pub struct SourceCut {
     /// The next record to read; `None` where none was read.
     pub next: Option<i64>,
     pub mark: Mark,
+    /// The shard read it at the moment of the cut. Otherwise it only remembers it: after a restart every shard knows of
+    /// every partition, and most are another's.
+    #[serde(default)]
+    pub live: bool,
     /// Records were lost of which it is not known yet how far they reached in event time.
     #[serde(default)]
     pub gap: bool,

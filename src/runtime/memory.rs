@@ -10,7 +10,7 @@
 //! not come. It is said on `/readyz` and in the metrics, and mends with the first checkpoint that can be written.
 //!
 //! - `M1` what is committed to Kafka is never ahead of the newest checkpoint
-//! - `M2` checkpoints cost at most a twentieth of the time: a big state is written less often
+//! - `M2` checkpoints cost at most a twentieth of the time, up to one a minute: a big state is written less often
 
 use std::io;
 use std::sync::Arc;
@@ -37,6 +37,9 @@ use crate::runtime::status::{StatePart, Status};
 
 /// How often a checkpoint is taken, unless one takes longer than a twentieth of this.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+
+/// … and how rarely at most, whatever one costs: a restart reads again what came since.
+const CHECKPOINT_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// How long shards and desk may take to give their cuts before that is said. A desk that is busy with slow receivers
 /// never takes long.
@@ -161,7 +164,7 @@ impl Keeper {
                 Some(reload) = self.reloads.recv() => self.reload(reload, &consumer, &status).await,
                 () = tokio::time::sleep(wait), if every.is_some() => {
                     let cost = self.take(false, &consumer, &status).await;
-                    wait = every.unwrap_or_default().max(cost * 20); // `M2`
+                    wait = every.unwrap_or_default().max((cost * 20).min(CHECKPOINT_EVERY_MAX)); // `M2`
                 }
             }
         }

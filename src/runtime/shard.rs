@@ -156,10 +156,14 @@ struct Thread {
 impl Thread {
     fn handle(&mut self, shard: &mut Shard, input: ShardInput) {
         let started = Instant::now();
-        let leaves = matches!(input, ShardInput::Revoked(_));
+        let leaving = match &input {
+            ShardInput::Revoked(sources) => sources.clone(),
+            _ => Vec::new(),
+        };
         shard.handle(input, &mut self.out);
-        if leaves {
-            self.links.resume.set(shard.positions());
+        if !leaving.is_empty() {
+            // Of these alone: what a shard remembers of others is old.
+            self.links.resume.set(shard.positions().filter(|position| leaving.contains(&position.source)));
         }
         self.links.status.add_busy(self.links.index, started.elapsed());
         self.time_cut(shard, started);

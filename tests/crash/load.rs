@@ -1,9 +1,9 @@
 //! The input: a script in event time, told by the numbers of its steps alone.
 //!
 //! Event time is a count of steps, not the wall clock: a step is sent when the one before it is with the broker. So the
-//! input stands still while there is no broker, and is the same whatever is killed when. It also stands still while the
-//! process under test is away for long: an alert that begins and ends while nobody is there is not told afterwards, on
-//! purpose, and that is not what is tested here.
+//! input stands still while there is no broker, and is the same whatever is killed when. It also stands still while
+//! those who read it are far behind: of an alert that begins and ends while nobody is there people are not told
+//! afterwards, on purpose, and that is not what is tested here.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use foghorn::edge::kafka::{Outgoing, Producer};
-use parking_lot::Mutex;
 
 /// Event time between two steps.
 pub const STEP_MS: i64 = 100;
@@ -35,8 +34,9 @@ const BAD: i64 = 50;
 /// Enough good steps for everything to be over.
 const AFTERMATH: i64 = 150;
 
-/// How long the input goes on without the process under test.
-const AWAY_MAX: Duration = Duration::from_secs(3);
+/// How far the input is ahead of the slowest reader's watermark at most: less than the time between the end of a bad
+/// time and the next one's beginning, or the other way round, and more than a tick.
+const LEAD_MAX: i64 = 45;
 
 /// 2026-03-30 15:04:00 UTC
 const START_MS: i64 = 1_774_883_040_000;
@@ -48,23 +48,21 @@ pub struct Clock {
     step: AtomicI64,
     /// No bad time begins at this step or later; zero while that is open.
     last: AtomicI64,
-    /// Since when the process under test is away.
-    away: Mutex<Option<Instant>>,
+    /// How far readers have come, by their place.
+    reached: [AtomicI64; 2],
     pub events: AtomicU64,
     stop: AtomicBool,
 }
 
 impl Clock {
-    pub fn gone(&self) {
-        self.away.lock().get_or_insert_with(Instant::now);
+    /// A reader's watermark has come so far, in epoch milliseconds.
+    pub fn reached(&self, reader: usize, watermark: i64) {
+        self.reached[reader].fetch_max((watermark - START_MS) / STEP_MS, Ordering::Relaxed);
     }
 
-    pub fn back(&self) {
-        *self.away.lock() = None;
-    }
-
-    fn stands_still(&self) -> bool {
-        self.away.lock().is_some_and(|since| since.elapsed() > AWAY_MAX)
+    fn is_ahead(&self, step: i64, readers: usize) -> bool {
+        let slowest = self.reached[..readers].iter().map(|reader| reader.load(Ordering::Relaxed)).min();
+        slowest.is_some_and(|slowest| step - slowest > LEAD_MAX)
     }
 
     fn begins_before(&self, step: i64) -> bool {
@@ -89,17 +87,36 @@ impl Clock {
 /// Sends the script from a thread of its own.
 pub struct Load {
     pub clock: Arc<Clock>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
+/// How often readers are asked how far they are.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
 impl Load {
-    pub fn start(producer: Producer, topic: String) -> Load {
+    /// `readers` tell their watermarks, in epoch milliseconds.
+    pub fn start<R>(producer: Producer, topic: String, readers: Vec<R>) -> Load
+    where
+        R: Fn() -> Option<i64> + Send + 'static,
+    {
         let clock = Arc::new(Clock::default());
-        let thread = std::thread::spawn({
+        let count = readers.len();
+        let sends = std::thread::spawn({
             let clock = clock.clone();
-            move || run(&producer, &topic, &clock)
+            move || run(&producer, &topic, &clock, count)
         });
-        Load { clock, thread: Some(thread) }
+        let follows = std::thread::spawn({
+            let clock = clock.clone();
+            move || {
+                while !clock.stop.load(Ordering::Relaxed) {
+                    for (at, reader) in readers.iter().enumerate() {
+                        reader().into_iter().for_each(|watermark| clock.reached(at, watermark));
+                    }
+                    std::thread::sleep(ASK_EVERY);
+                }
+            }
+        });
+        Load { clock, threads: vec![follows, sends] }
     }
 
     /// Bad times of all services.
@@ -110,9 +127,8 @@ impl Load {
     /// No bad time begins any more; waits until the last is over and sent.
     pub fn end(&mut self) {
         self.clock.last.store(self.clock.step.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("the load goes through");
-        }
+        let sends = self.threads.pop().expect("it ends once");
+        sends.join().expect("the load goes through");
     }
 }
 
@@ -122,7 +138,7 @@ impl Drop for Load {
     }
 }
 
-fn run(producer: &Producer, topic: &str, clock: &Clock) {
+fn run(producer: &Producer, topic: &str, clock: &Clock, readers: usize) {
     let mut payload = String::new();
     for step in 0.. {
         let started = Instant::now();
@@ -149,7 +165,7 @@ fn run(producer: &Producer, topic: &str, clock: &Clock) {
         while !producer.flush(Duration::from_millis(500)) && !clock.stop.load(Ordering::Relaxed) {}
         clock.step.store(step + 1, Ordering::Relaxed);
         std::thread::sleep(BEAT.saturating_sub(started.elapsed()));
-        while clock.stands_still() && !clock.stop.load(Ordering::Relaxed) {
+        while clock.is_ahead(step, readers) && !clock.stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(5));
         }
     }

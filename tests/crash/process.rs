@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
@@ -18,12 +18,22 @@ use crate::support::wait::{PATIENCE, wait_for};
 pub struct Foghorn {
     folder: tempfile::TempDir,
     child: Option<Child>,
-    /// Everything it has written to standard error, over all its lives.
-    log: Arc<Mutex<String>>,
-    /// Where this life's part of the log begins.
+    pub probe: Probe,
+}
+
+/// What can be asked of a Foghorn from any thread, whichever of its lives it is in.
+#[derive(Clone, Default)]
+pub struct Probe(Arc<Mutex<Log>>);
+
+/// Everything it has written to standard error, over all its lives, and where this life's part begins.
+#[derive(Default)]
+struct Log {
+    text: String,
     born: usize,
 }
 
+/// The second rule never fires: every service has four events each tenth of a second. One that is lost, or counted
+/// twice, makes it fire.
 const RULES: &str = "\
 groups:
   - name: crash
@@ -39,6 +49,13 @@ groups:
         when: errors >= 10 && p99 > 0
         for: 2s
         keep_firing_for: 1s
+        labels: { severity: critical }
+      - alert: Miscounted
+        from: requests
+        by: [service]
+        window: 5s
+        let: { events: count(*) }
+        when: events != 200
         labels: { severity: critical }
 ";
 
@@ -62,7 +79,7 @@ impl Foghorn {
         );
         std::fs::write(folder.path().join("foghorn.yaml"), config).expect("written");
         std::fs::write(folder.path().join("rules.yaml"), RULES).expect("written");
-        Foghorn { folder, child: None, log: Arc::default(), born: 0 }
+        Foghorn { folder, child: None, probe: Probe::default() }
     }
 
     pub fn state(&self) -> PathBuf {
@@ -84,13 +101,16 @@ impl Foghorn {
             command.env("FOGHORN_CRASH_AT", format!("{point}:{times}"));
         }
         let mut child = command.spawn().expect("the program is built");
-        self.born = self.log.lock().len();
-        let (pipe, log) = (child.stderr.take().expect("piped"), self.log.clone());
+        let (pipe, probe) = (child.stderr.take().expect("piped"), self.probe.clone());
+        {
+            let mut log = probe.0.lock();
+            log.born = log.text.len();
+        }
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                let mut log = log.lock();
-                log.push_str(&line);
-                log.push('\n');
+                let text = &mut probe.0.lock().text;
+                text.push_str(&line);
+                text.push('\n');
             }
         });
         self.child = Some(child);
@@ -123,6 +143,21 @@ impl Foghorn {
         (wait_for("the process to end", || child.try_wait().expect("a child")), started.elapsed())
     }
 
+    /// Waits until it has ended by itself.
+    pub fn wait_until_ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        wait_for("the process to end", || child.try_wait().expect("a child"))
+    }
+
+    /// Files of the state whose names end like this, by name: the newest is the last.
+    pub fn state_files(&self, end: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.state()).into_iter().flatten().flatten();
+        let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(end));
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(named).collect();
+        files.sort();
+        files
+    }
+
     /// Whether it ended by itself, which it must not.
     pub fn assert_alive(&mut self) {
         let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child"));
@@ -130,12 +165,40 @@ impl Foghorn {
     }
 
     pub fn log(&self) -> String {
-        self.log.lock().clone()
+        self.probe.log()
+    }
+
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.probe.get(path)
+    }
+
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.probe.metric(name)
+    }
+
+    /// Waits until something was judged in this life, which says that state, group and partitions are there. How long it
+    /// took since `since`.
+    pub fn wait_until_judging(&mut self, since: Instant) -> Duration {
+        loop {
+            if self.metric("foghorn_rule_evaluations_total").is_some_and(|judged| judged > 0.0) {
+                return since.elapsed();
+            }
+            self.assert_alive();
+            assert!(since.elapsed() < PATIENCE, "nothing is judged: {:?}\n{}", self.get("/readyz"), self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Probe {
+    pub fn log(&self) -> String {
+        self.0.lock().text.clone()
     }
 
     /// What this life has logged so far.
     pub fn log_of_this_life(&self) -> String {
-        self.log.lock()[self.born..].to_owned()
+        let log = self.0.lock();
+        log.text[log.born..].to_owned()
     }
 
     /// Status and body of an answer; `None` while nobody answers.
@@ -161,17 +224,11 @@ impl Foghorn {
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
-    /// Waits until something was judged in this life, which says that state, group and partitions are there. How long it
-    /// took since `since`.
-    pub fn wait_until_judging(&mut self, since: Instant) -> Duration {
-        loop {
-            if self.metric("foghorn_rule_evaluations_total").is_some_and(|judged| judged > 0.0) {
-                return since.elapsed();
-            }
-            self.assert_alive();
-            assert!(since.elapsed() < PATIENCE, "nothing is judged: {:?}\n{}", self.get("/readyz"), self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    /// The stream's watermark, in epoch milliseconds.
+    pub fn watermark(&self) -> Option<i64> {
+        let delay = self.metric("foghorn_watermark_delay_seconds")?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some(((now.as_secs_f64() - delay) * 1e3) as i64)
     }
 }
 

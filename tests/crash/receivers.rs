@@ -14,11 +14,11 @@ pub struct Receivers {
     _runtime: tokio::runtime::Runtime,
 }
 
-/// What one notification said: status, and of each alert its service, when it began and when it ended.
+/// What one notification said: status, and of each alert its rule and service, when it began and when it ended.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Said {
     pub status: String,
-    pub alerts: Vec<[String; 3]>,
+    pub alerts: Vec<[String; 4]>,
 }
 
 /// Notifications by their idempotency key.
@@ -107,7 +107,10 @@ impl Receivers {
 
 fn said_by(body: &Value) -> Said {
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-    let alert = |alert: &Value| [text(&alert["labels"]["service"]), text(&alert["startsAt"]), text(&alert["endsAt"])];
+    let label = |alert: &Value, name: &str| text(&alert["labels"][name]);
+    let alert = |alert: &Value| {
+        [label(alert, "alertname"), label(alert, "service"), text(&alert["startsAt"]), text(&alert["endsAt"])]
+    };
     let alerts = body["alerts"].as_array().expect("alerts");
     Said { status: text(&body["status"]), alerts: alerts.iter().map(alert).collect() }
 }

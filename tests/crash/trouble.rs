@@ -18,6 +18,7 @@ fn outage(away: Duration) {
     let Some(cluster) = Cluster::own_apache() else { return };
     let mut pair = Pair::start(&cluster);
     pair.kill_after(Duration::from_millis(700));
+    wait_until("pages before the outage", || pair.told.transcript().len() > 10);
     let broker = apache(&cluster);
     broker.kill();
     let since = Instant::now();
@@ -32,7 +33,6 @@ fn outage(away: Duration) {
     broker.restart();
     let back = Instant::now();
     let again = pair.victim.wait_until_judging(back);
-    pair.load.clock.back();
     let _ = writeln!(std::io::stderr(), "a broker was away for {away:?}; judging again {again:?} after it came back");
     pair.kill_after(Duration::from_secs(2));
     pair.compare();
@@ -67,9 +67,10 @@ impl Alone {
     fn start(cluster: &Cluster) -> Alone {
         let topic = unique("trouble");
         cluster.create_topic(&topic, PARTITIONS);
-        let load = Load::start(cluster.producer(), topic.clone());
         let told = Receivers::start();
         let mut foghorn = Foghorn::new(cluster, &topic, &unique("trouble"), &told.config());
+        let probe = foghorn.probe.clone();
+        let load = Load::start(cluster.producer(), topic, vec![move || probe.watermark()]);
         let started = Instant::now();
         foghorn.start(None);
         foghorn.wait_until_judging(started);
@@ -113,22 +114,32 @@ impl Alone {
         self.foghorn.assert_alive();
     }
 
-    /// The state that was written since is whole: a kill, and nothing is told twice.
-    fn come_back(mut self) {
-        self.foghorn.kill();
-        self.load.clock.gone();
+    /// Started again, it goes on; what it logs.
+    fn restart(&mut self) -> String {
         let started = Instant::now();
         self.foghorn.start(None);
         self.foghorn.wait_until_judging(started);
-        self.load.clock.back();
-        let log = self.foghorn.log_of_this_life();
-        assert!(log.contains("going on from a checkpoint") && !log.contains("broken"), "{log}");
+        let log = self.foghorn.probe.log_of_this_life();
+        assert!(log.contains("going on from a checkpoint"), "{log}");
+        log
+    }
+
+    /// Everything the script holds was told, by its key once, and nothing else.
+    fn assert_all_told(&mut self) {
         self.load.end();
         let all = 2 * self.load.bad_times();
         wait_until("the end to be told", || self.told.transcript().len() >= all);
         assert_eq!(self.told.transcript().len(), all);
         assert_eq!(self.told.paged_twice(), Vec::<String>::new());
         assert!(self.told.repeats().iter().all(|marked| *marked), "{:?}", self.told.repeats());
+    }
+
+    /// The state that was written since is whole: a kill, and nothing is told twice.
+    fn come_back(mut self) {
+        self.foghorn.kill();
+        let log = self.restart();
+        assert!(!log.contains("broken"), "{log}");
+        self.assert_all_told();
     }
 }
 
@@ -190,16 +201,40 @@ fn a_stop_in_good_order_keeps_what_is_unsent() {
     script.clear();
     assert_eq!(alone.told.transcript().len(), told, "nobody is told by a process that has ended");
 
-    alone.load.clock.gone();
-    let started = Instant::now();
-    alone.foghorn.start(None);
-    alone.foghorn.wait_until_judging(started);
-    alone.load.clock.back();
-    let log = alone.foghorn.log_of_this_life();
+    let log = alone.restart();
     assert!(log.contains("clean=true"), "it goes on from the checkpoint of its end: {log}");
-    alone.load.end();
-    let all = 2 * alone.load.bad_times();
-    wait_until("the end to be told", || alone.told.transcript().len() >= all);
-    assert_eq!(alone.told.transcript().len(), all);
+    alone.assert_all_told();
     assert_eq!(alone.told.repeats(), Vec::<bool>::new(), "nothing is sent twice");
+}
+
+/// A checkpoint of a newer Foghorn is not passed over: that would throw away what happened since. One that is torn is, and
+/// that is said; the one before it and the logs since say the same.
+#[test]
+fn a_newer_checkpoint_is_refused_and_a_torn_one_falls_back_to_the_one_before() {
+    let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
+    let mut alone = Alone::start(&cluster);
+    let first = alone.wait_for_checkpoint_after(0.0);
+    let second = alone.wait_for_checkpoint_after(first);
+    alone.wait_for_checkpoint_after(second);
+    alone.foghorn.kill();
+    let checkpoints = alone.foghorn.state_files(".fog");
+    let (newest, before) = (&checkpoints[checkpoints.len() - 1], &checkpoints[checkpoints.len() - 2]);
+    let whole = std::fs::read(newest).expect("read");
+
+    let mut newer = whole.clone();
+    newer[8..12].copy_from_slice(&u32::MAX.to_le_bytes()); // behind the magic word
+    std::fs::write(newest, &newer).expect("written");
+    alone.foghorn.start(None);
+    assert_eq!(alone.foghorn.wait_until_ended().code(), Some(2));
+    wait_until("the reason", || alone.foghorn.probe.log_of_this_life().contains("written by a newer Foghorn"));
+    assert_eq!(std::fs::read(newest).expect("read"), newer, "it is left as it is");
+
+    std::fs::write(newest, &whole[..whole.len() / 2]).expect("written");
+    let log = alone.restart();
+    let name = |path: &std::path::Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(log.contains("broken and set aside: it is torn") && log.contains(&name(newest)), "{log}");
+    let number: u64 = name(before).trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("a number");
+    assert!(log.contains(&format!("checkpoint={number} ")), "not from {}: {log}", before.display());
+    assert_eq!(alone.foghorn.state_files(".fog.broken").len(), 1);
+    alone.assert_all_told();
 }

@@ -10,8 +10,10 @@
 //! | `decode` | and becomes a row of columns |
 //! | `full` | and everything `foghorn run` does |
 //! | `memory` | everything from bytes to verdicts, on one thread, without Kafka |
+//! | `checkpoint` | the same, with checkpoints; says what they weigh and how soon a restart judges again |
 
 mod broker;
+mod checkpoint;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
@@ -75,6 +77,7 @@ pub struct BenchArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Run {
     Memory,
+    Checkpoint,
     Consume,
     Decode,
     Full,
@@ -98,6 +101,7 @@ pub(super) fn run(args: &BenchArgs, _: &GlobalArgs) -> Result<ExitCode, CommandE
     for run in &args.runs {
         let took = match run {
             Run::Memory => memory(&world, args)?,
+            Run::Checkpoint => checkpoint::run(&world, args)?,
             Run::Consume | Run::Decode | Run::Full => over_kafka(&world, args, *run)?,
         };
         let (cpu, wall) = (took.cpu.as_secs_f64(), took.wall.as_secs_f64());
@@ -124,33 +128,64 @@ fn cpu_time() -> Duration {
     Duration::from_secs_f64(process::cpu_seconds())
 }
 
+/// Makes batches of made-up events for one shard.
+struct Feeder {
+    source: SourceId,
+    traffic: Traffic,
+    event: Vec<u8>,
+    offset: i64,
+    /// Events until all windows are full.
+    fill: i64,
+}
+
+impl Feeder {
+    /// Five minutes of event time fill the windows.
+    fn new(args: &BenchArgs, shard: &mut Shard) -> Feeder {
+        let feeder = Feeder {
+            source: SourceId::new("memory", 0),
+            traffic: Traffic::new(1, args.groups as usize, args.rate, clock::now().0),
+            event: Vec::new(),
+            offset: 0,
+            fill: (310 * args.rate) as i64,
+        };
+        shard.handle(feeder.assignment(), &mut Vec::new());
+        feeder
+    }
+
+    fn assignment(&self) -> ShardInput {
+        ShardInput::Assigned(vec![(0, self.source.clone())])
+    }
+
+    fn is_full(&self) -> bool {
+        self.offset > self.fill
+    }
+
+    fn next(&mut self) -> ShardInput {
+        let mut batch = RawBatchBuilder::with_capacity(BATCH, BATCH * 220);
+        let index = batch.source(&self.source.topic, self.source.partition);
+        for _ in 0..BATCH {
+            self.event.clear();
+            let at = self.traffic.event(&mut self.event);
+            batch.push(index, self.offset, at, &self.event);
+            self.offset += 1;
+        }
+        ShardInput::Records { stream: 0, batch: batch.finish() }
+    }
+}
+
 /// Bytes in memory → verdicts on one thread. Five minutes of event time pass before the clock starts.
 fn memory(world: &World, args: &BenchArgs) -> Result<Took, CommandError> {
     let mut shard = Shard::new(0, 1, world.plan.clone(), 1)?;
-    let source = SourceId::new("memory", 0);
+    let mut feeder = Feeder::new(args, &mut shard);
     let mut out = Vec::new();
-    shard.handle(ShardInput::Assigned(vec![(0, source.clone())]), &mut out);
-    let mut traffic = Traffic::new(1, args.groups as usize, args.rate, clock::now().0);
-    let mut event = Vec::new();
-    let (mut offset, mut took) = (0, Took { events: 0, cpu: Duration::ZERO, wall: Duration::ZERO });
-    let fill = (310 * args.rate) as i64;
-    let mut batch = || {
-        let mut batch = RawBatchBuilder::with_capacity(BATCH, BATCH * 220);
-        let index = batch.source(&source.topic, source.partition);
-        for _ in 0..BATCH {
-            event.clear();
-            let at = traffic.event(&mut event);
-            batch.push(index, offset, at, &event);
-            offset += 1;
-        }
-        (batch.finish(), offset)
-    };
+    let mut took = Took { events: 0, cpu: Duration::ZERO, wall: Duration::ZERO };
     while took.events < args.events {
-        let (records, sent) = batch();
+        let full = feeder.is_full();
+        let records = feeder.next();
         let (cpu, wall) = (cpu_time(), Instant::now());
-        shard.handle(ShardInput::Records { stream: 0, batch: records }, &mut out);
+        shard.handle(records, &mut out);
         out.clear();
-        if sent > fill {
+        if full {
             took.cpu += cpu_time() - cpu;
             took.wall += wall.elapsed();
             took.events += BATCH as u64;

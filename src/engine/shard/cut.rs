@@ -1,6 +1,6 @@
 //! A shard as data, and data as a shard: see [`crate::engine::state`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AWAY_MAX, FeedState, Peer, PeerExemplars, PeerPanes, Shard, ShardInput, ShardOutput, StreamState};
 use crate::engine::feed::cut::{self as feed_cut, RestoreError, Restoring};
@@ -155,6 +155,7 @@ impl Shard {
             let progress = old.progress[self.index];
             known |= progress.known;
             old.watermarks.report().iter().for_each(|report| stream.assign(&report.source));
+            stream.parked.retain(|source, _| old.parked.contains_key(source)); // the rest is other shards'
             stream.away.clone_from(&old.away);
             stream.missing.clone_from(&old.missing);
             stream.lossy = old.lossy;
@@ -304,7 +305,7 @@ impl StreamState {
         let read = self.watermarks.report().into_iter().filter_map(|report| self.source_cut(&report.source));
         let mut sources: Vec<SourceCut> = read.collect();
         let parked = self.parked.values().filter(|parked| self.watermarks.mark(&parked.source).is_none());
-        sources.extend(parked.cloned());
+        sources.extend(parked.map(|parked| SourceCut { live: false, ..parked.clone() }));
         StreamCut {
             name: name.clone(),
             joined: self.joined,
@@ -320,6 +321,7 @@ impl StreamState {
             source: source.clone(),
             next: self.offsets.get(source).map(|last| last + 1),
             mark: self.watermarks.mark(source)?,
+            live: true,
             gap: self.gaps.contains(source),
             year: self.decoder.years().iter().find(|(known, _)| known == source).map(|(_, year)| *year),
         })
@@ -335,7 +337,12 @@ impl StreamState {
             self.covered_since = self.covered_since.into_iter().chain(cut.covered_since).min();
             self.earliest = self.earliest.into_iter().chain(cut.earliest).min();
             self.whole_since = self.whole_since.max(cut.whole_since);
-            self.parked.extend(cut.sources.iter().map(|source| (source.source.clone(), source.clone())));
+            for source in &cut.sources {
+                let known = self.parked.entry(source.source.clone()).or_insert_with(|| source.clone());
+                if newer(source, known) {
+                    *known = source.clone();
+                }
+            }
         }
         self.watermarks.settle(Low::At(self.joined));
         self.lossy = self.whole_since > EventTime::MIN || self.parked.values().any(|source| source.gap);
@@ -467,15 +474,27 @@ impl Shard {
     }
 }
 
-/// Where reading goes on after a checkpoint: the next record of each partition.
+/// Of what two shards say of a partition, the word of the one that read it counts.
+fn newer(one: &SourceCut, other: &SourceCut) -> bool {
+    (one.live, one.next, one.mark.newest) > (other.live, other.next, other.mark.newest)
+}
+
+/// Where reading goes on after a checkpoint: the next record of each partition; the first that any stream has not seen
+/// where several streams read it.
 pub fn positions(cuts: &[ShardCut]) -> Vec<Position> {
-    let sources = cuts.iter().flat_map(|cut| &cut.streams).flat_map(|stream| &stream.sources);
-    let mut next: std::collections::BTreeMap<SourceId, i64> = Default::default();
-    for source in sources {
-        if let Some(offset) = source.next {
-            let known = next.entry(source.source.clone()).or_insert(offset);
-            *known = (*known).min(offset);
+    let mut newest: BTreeMap<(&str, &SourceId), &SourceCut> = BTreeMap::new();
+    for stream in cuts.iter().flat_map(|cut| &cut.streams) {
+        for source in &stream.sources {
+            let known = newest.entry((&stream.name, &source.source)).or_insert(source);
+            if newer(source, known) {
+                *known = source;
+            }
         }
     }
-    next.into_iter().map(|(source, offset)| Position { source, offset }).collect()
+    let mut next: BTreeMap<&SourceId, i64> = BTreeMap::new();
+    for ((_, source), offset) in newest.iter().filter_map(|(key, cut)| Some((key, cut.next?))) {
+        let known = next.entry(source).or_insert(offset);
+        *known = (*known).min(offset);
+    }
+    next.into_iter().map(|(source, offset)| Position { source: source.clone(), offset }).collect()
 }
