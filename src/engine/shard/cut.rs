@@ -155,6 +155,7 @@ impl Shard {
             let progress = old.progress[self.index];
             known |= progress.known;
             old.watermarks.report().iter().for_each(|report| stream.assign(&report.source));
+            stream.parked.retain(|source, _| old.parked.contains_key(source)); // the rest is other shards'
             stream.away.clone_from(&old.away);
             stream.missing.clone_from(&old.missing);
             stream.lossy = old.lossy;
