@@ -181,7 +181,7 @@ impl Member {
             Actor::Fetch(partition) => self.fetch(outside, partition),
             Actor::Source(shard) => {
                 let Some(event) = self.to_shards[shard].pop_front() else { return };
-                let input = self.from_source(outside, event);
+                let input = self.told_by(outside, event);
                 self.handle(outside, shard, input);
             }
             Actor::Peer(from, to) => {

@@ -99,7 +99,8 @@ fn told(outside: &mut Outside<'_>, all: &[Episode], was_edited: bool) {
             let svc = SERVICES.iter().position(|svc| alert.labels.get("svc") == Some(svc));
             let (Some(rule), Some(svc)) = (Rule::of(&alert.rule.name), svc) else { continue };
             let known = all.iter().any(|e| (e.rule, e.svc, e.fired_at) == (rule, svc, alert.starts_at.0));
-            if !known && !(was_edited && rule.is_edited()) {
+            let expected = known || (was_edited && rule.is_edited());
+            if !expected {
                 wrong = Some((WallTime(taken.at), AlertName::from(alert).to_string(), alert.starts_at));
             }
         }

@@ -136,7 +136,7 @@ impl Member {
         queue.push_back(FromSource::Records(batch.finish()));
     }
 
-    pub(super) fn from_source(&mut self, outside: &mut Outside<'_>, event: FromSource) -> ShardInput {
+    pub(super) fn told_by(&mut self, outside: &mut Outside<'_>, event: FromSource) -> ShardInput {
         match event {
             FromSource::Records(mut batch) => {
                 self.handed += batch.records.len() as u64;
