@@ -24,8 +24,8 @@
 //! | [`alert`] | one alert's life, routing, groups | |
 //! | [`notify`] | notification → request, response → outcome, outbox, retry | alert |
 //! | [`engine`] | shard, desk, plan, journal, transcript | all above |
-//! | [`checkpoint`] | the state of both machines as one file | engine |
-//! | [`sim`] | scenarios and made-up traffic | engine and above |
+//! | [`checkpoint`] | the state of both machines as one file, and the directory it lies in | engine |
+//! | [`sim`] | scenarios, made-up traffic, the storm | engine, checkpoint and above |
 //! | [`edge`] | Kafka, files, disk, HTTP, SMTP, clock, log: the only I/O | notify, engine, checkpoint |
 //! | [`runtime`] | threads and bounded channels | engine, checkpoint, edge, notify, alert |
 //! | [`config`], [`api`], [`cli`] | what people touch; nobody depends on them | anything |

@@ -21,5 +21,6 @@ pub mod record;
 pub mod shard;
 pub mod stall;
 pub mod state;
+pub mod steady;
 pub mod transcript;
 pub mod visitors;

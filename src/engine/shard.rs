@@ -49,6 +49,10 @@ use crate::stream::watermark::{Low, Timing, Watermarks};
 pub use crate::stream::watermark::{SourceReport, SourceState};
 use crate::window::PartialReader;
 
+/// A shard looks at the clock more often than this. Where two readings are further apart, the clock was set forward or the
+/// process stood still, and nobody knows whether there was silence.
+pub const LOOKS_APART_MAX: Millis = Millis::from_secs(5);
+
 pub struct Shard {
     index: usize,
     shards: usize,
@@ -57,7 +61,7 @@ pub struct Shard {
     feeds: Vec<FeedState>,
     now: Option<WallTime>,
     judged: EventTime,
-    /// A checkpoint that is being taken.
+    /// A checkpoint that is being taken, and the number of the last one.
     cutting: Option<cut::Cutting>,
     /// The number of the last one that was begun. They grow.
     last_cut: u64,
@@ -182,6 +186,8 @@ impl Shard {
             return; // `S7`
         }
         match input {
+            // `S5`: time stands still as well, or one shard's cut would be of a later moment. The next look is soon.
+            ShardInput::Wall(_) | ShardInput::Reading { .. } if self.is_cutting() => {}
             ShardInput::Records { stream, batch } => {
                 self.take(stream, batch, out);
                 self.send_progress(stream, out);
@@ -213,10 +219,13 @@ impl Shard {
                 self.send_all_progress(false, out);
             }
             ShardInput::Wall(now) => {
-                self.now = Some(now);
+                let passed = self.now.replace(now).map_or(Millis::ZERO, |before| now.since(before));
                 for (stream, state) in self.streams.iter_mut().enumerate() {
                     let lost = |source| ShardOutput::Lost { stream, source, loss: Loss::TakenAway };
                     out.extend(state.give_up_away(now).into_iter().map(lost));
+                    if passed > LOOKS_APART_MAX {
+                        state.watermarks.leap(passed);
+                    }
                     state.watermarks.tick(now);
                 }
                 self.send_all_progress(false, out);
@@ -341,12 +350,10 @@ impl Shard {
     }
 
     fn hear(&mut self, peer: Peer, out: &mut Vec<ShardOutput>) {
-        match peer {
-            Peer::Cut { from, cut, last } => self.hear_cut(from, cut, last, out),
-            Peer::Panes(panes) => match &mut self.cutting {
-                Some(cutting) if cutting.has_marked(panes.from) => cutting.held.push(panes),
-                _ => self.hear_panes(panes, out),
-            },
+        match (&mut self.cutting, peer) {
+            (Some(cutting), peer) if cutting.has_marked(peer.from()) => cutting.held.push(peer),
+            (_, Peer::Cut { from, cut, last }) => self.hear_cut(from, cut, last, out),
+            (_, Peer::Panes(panes)) => self.hear_panes(panes, out),
         }
     }
 

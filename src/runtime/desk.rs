@@ -1,7 +1,7 @@
 //! The desk's task: signals, receipts and the clock in, deliveries out.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ use crate::engine::journal::Decision;
 use crate::engine::limit::LimitNews;
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
+use crate::engine::steady::SteadyClock;
 use crate::model::delivery::{DeliveryId, Outcome};
 use crate::model::position::{Loss, SourceId};
 use crate::model::signal::Signal;
@@ -97,6 +98,9 @@ pub(super) struct WallDesk {
     pub limits: LimitJoin,
     /// What a restart under other rules has to tell first.
     pub relief: Option<Relief>,
+    pub clock: SteadyClock,
+    /// When the clock that counts began to.
+    pub started: Instant,
     /// Where its inputs are logged and its cuts go; without it nothing outlives the process.
     pub memory: Option<DeskMemory>,
 }
@@ -117,7 +121,7 @@ impl WallDesk {
         }
         self.relieve(&mut flights);
         loop {
-            let now = clock::now();
+            let now = self.now();
             if now >= snapshot_at {
                 self.snapshot();
                 snapshot_at = now + SNAPSHOT_EVERY;
@@ -197,7 +201,8 @@ impl WallDesk {
             while let Some(done) = flights.join_next().await {
                 if let Some(input) = receipt(done) {
                     let mut out = Vec::new();
-                    self.step(clock::now(), input, &mut out);
+                    let now = self.now();
+                    self.step(now, input, &mut out);
                     self.show(&out);
                 }
             }
@@ -210,6 +215,11 @@ impl WallDesk {
         }
     }
 
+    /// The desk's time: the wall's, but for when that is set back.
+    fn now(&mut self) -> WallTime {
+        self.clock.read(clock::now(), Millis(self.started.elapsed().as_millis() as i64))
+    }
+
     /// Logs an input, then acts on it.
     fn step(&mut self, now: WallTime, input: DeskInput, out: &mut Vec<DeskOutput>) {
         if let Some(memory) = &mut self.memory {
@@ -219,7 +229,7 @@ impl WallDesk {
     }
 
     fn tell(&mut self, input: DeskInput, flights: &mut JoinSet<Receipt>) {
-        let now = clock::now();
+        let now = self.now();
         let mut out = Vec::new();
         let signals: Vec<_> = match &input {
             DeskInput::Signals(signals) => signals.iter().map(|s| (s.rule.clone(), s.labels.clone())).collect(),

@@ -22,7 +22,7 @@ mod status;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::mpsc;
@@ -44,6 +44,8 @@ use crate::engine::plan::Plan;
 use crate::engine::shard::{Peer, ShardError, positions};
 use crate::engine::stall::StallWatch;
 use crate::engine::state::ShardCut;
+use crate::engine::steady::SteadyClock;
+use crate::model::time::Millis;
 use desk::{DeskMail, EventDesk, WallDesk};
 use memory::{DeskMemory, Keeper};
 use reload::Shards;
@@ -196,7 +198,9 @@ pub async fn run(
         status.state.keep();
     }
     let limits = LimitJoin::default();
-    let desk = WallDesk { desk, senders, status: status.clone(), streams, limits, relief: Some(relief), memory };
+    let (clock, started) = (SteadyClock::new(desk.now(), Millis::ZERO), Instant::now());
+    let relief = Some(relief);
+    let desk = WallDesk { desk, senders, status: status.clone(), streams, limits, clock, started, relief, memory };
     let desk = tokio::spawn(desk.run(mail));
     status.set_running(true);
     supervise(&consumer, &status, StallWatch::new(&plan), &to_desk, !keeps, stop).await;

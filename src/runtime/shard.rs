@@ -65,6 +65,10 @@ pub(super) fn run(mut shard: Shard, restored: Vec<ShardOutput>, links: Links) {
     let unsent = links.to_peers.iter().map(|_| VecDeque::new()).collect();
     let mut thread = Thread { unsent, links, out: restored, cutting_since: None };
     thread.say();
+    if !thread.links.until_end {
+        // Without the clock nothing would be too far in the future.
+        thread.handle(&mut shard, ShardInput::Wall(clock::now()));
+    }
     let pulse = tick(PULSE);
     let (no_events, no_peers, no_orders) = (never(), never(), never());
     let mut orders_open = true;

@@ -374,10 +374,21 @@ impl Watermarks {
         }
     }
 
+    /// The clock was set forward by so much, or nobody looked at it for so long: that was no silence.
+    pub fn leap(&mut self, by: Millis) {
+        for source in &mut self.sources {
+            source.quiet_since = source.quiet_since.map(|since| since + by);
+            source.end_seen = source.end_seen.map(|seen| seen + by);
+        }
+    }
+
     /// The wall clock moved: sources may become idle, or stop being it.
     pub fn tick(&mut self, now: WallTime) {
         self.now = Some(now);
         for source in &mut self.sources {
+            // A clock that was set back starts the wait anew.
+            source.quiet_since = source.quiet_since.map(|since| since.min(now));
+            source.end_seen = source.end_seen.map(|seen| seen.min(now));
             // Silence that began before the clock was first read counts from then.
             source.quiet_since.get_or_insert(now);
             source.state = match source.state {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AWAY_MAX, FeedState, Peer, PeerExemplars, PeerPanes, Shard, ShardInput, ShardOutput, StreamState};
+use super::{AWAY_MAX, FeedState, Peer, PeerExemplars, Shard, ShardInput, ShardOutput, StreamState};
 use crate::engine::feed::cut::{self as feed_cut, RestoreError, Restoring};
 use crate::engine::limit::{self, LimitChange, LimitNews};
 use crate::engine::packet::{self, last_closed};
@@ -20,8 +20,10 @@ pub(super) struct Cutting {
     last: bool,
     /// Peers whose marker is still to come.
     waiting: BTreeSet<usize>,
-    /// What came behind a marker.
-    pub(super) held: Vec<PeerPanes>,
+    /// What came behind a marker, in order: the next checkpoint's marker may be among it.
+    pub(super) held: Vec<Peer>,
+    /// A later one that was asked for meanwhile.
+    next: Option<(u64, bool)>,
 }
 
 impl Cutting {
@@ -54,6 +56,10 @@ impl Shard {
         if cut <= self.last_cut {
             return; // a peer's marker was faster than the word of it
         }
+        if let Some(cutting) = &mut self.cutting {
+            cutting.next = Some((cut, last));
+            return;
+        }
         self.last_cut = cut;
         for stream in 0..self.streams.len() {
             if self.shards > 1 {
@@ -66,7 +72,7 @@ impl Shard {
         let marker =
             |shard: &usize| ShardOutput::ToPeer { shard: *shard, message: Peer::Cut { from: self.index, cut, last } };
         out.extend(waiting.iter().map(marker));
-        self.cutting = Some(Cutting { cut, last, waiting, held: Vec::new() });
+        self.cutting = Some(Cutting { cut, last, waiting, held: Vec::new(), next: None });
         self.finish_cut(out);
     }
 
@@ -87,9 +93,10 @@ impl Shard {
         if self.over {
             return; // what is held tells of progress alone, since no records were taken behind any marker (`S5`)
         }
-        for panes in cutting.held {
-            self.hear_panes(panes, out);
+        for peer in cutting.held {
+            self.hear(peer, out);
         }
+        cutting.next.into_iter().for_each(|(next, last)| self.begin_cut(next, last, out));
     }
 
     /// One shard alone: what its open panes hold goes where its peers' would stand.
@@ -120,7 +127,12 @@ impl Shard {
         ShardCut {
             shard: self.index,
             shards: self.shards,
-            streams: self.streams.iter().zip(&self.plan.streams).map(|(s, plan)| s.cut(&plan.schema.name)).collect(),
+            streams: self
+                .streams
+                .iter_mut()
+                .zip(&self.plan.streams)
+                .map(|(s, plan)| s.cut(&plan.schema.name))
+                .collect(),
             feeds,
         }
     }
@@ -301,7 +313,7 @@ impl FeedState {
 }
 
 impl StreamState {
-    fn cut(&self, name: &std::sync::Arc<str>) -> StreamCut {
+    fn cut(&mut self, name: &std::sync::Arc<str>) -> StreamCut {
         let read = self.watermarks.report().into_iter().filter_map(|report| self.source_cut(&report.source));
         let mut sources: Vec<SourceCut> = read.collect();
         let parked = self.parked.values().filter(|parked| self.watermarks.mark(&parked.source).is_none());
@@ -433,7 +445,10 @@ impl StreamState {
     pub(super) fn at_end(&mut self, source: &SourceId, now: WallTime) {
         self.watermarks.at_end(source, now);
         if self.gaps.remove(source) {
-            self.whole_since = self.whole_since.max(EventTime(now.0));
+            // The clock may have been set back; events that were seen are no older than those that were not.
+            let seen = self.progress.iter().filter_map(|shard| shard.latest).chain(self.watermarks.newest()).max();
+            let seen = seen.map_or(EventTime::MIN, |seen| seen + self.watermarks.lateness());
+            self.whole_since = self.whole_since.max(EventTime(now.0)).max(seen);
         }
     }
 }
@@ -449,9 +464,8 @@ impl Shard {
             if lost.is_none() {
                 state.offsets.remove(source); // what is read now was not read before
             }
-            if state.gaps.insert(source.clone()) {
-                out.push(ShardOutput::Lost { stream, source: source.clone(), loss });
-            }
+            state.gaps.insert(source.clone());
+            out.push(ShardOutput::Lost { stream, source: source.clone(), loss });
         }
         self.send_all_progress(false, out);
     }

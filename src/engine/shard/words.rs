@@ -94,6 +94,15 @@ pub enum ShardOutput {
     Limit(LimitNews),
 }
 
+impl Peer {
+    pub(super) fn from(&self) -> usize {
+        match self {
+            Peer::Panes(panes) => panes.from,
+            Peer::Cut { from, .. } => *from,
+        }
+    }
+}
+
 /// Panes, exemplars and progress of one shard.
 #[derive(Clone, Debug)]
 pub struct PeerPanes {

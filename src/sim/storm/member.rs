@@ -26,7 +26,8 @@ use crate::engine::plan::Plan;
 use crate::engine::shard::{Peer, Shard, ShardInput, ShardOutput, ShardStatus, positions};
 use crate::engine::stall::StallWatch;
 use crate::engine::state::ShardCut;
-use crate::model::{EventTime, Signal};
+use crate::engine::steady::SteadyClock;
+use crate::model::{EventTime, Millis, Signal};
 use keeper::Keeper;
 use source::{Consumer, FromSource};
 
@@ -82,6 +83,7 @@ pub struct Member {
     pub desk: Desk,
     alignment: Alignment<Mail>,
     limits: LimitJoin,
+    clock: SteadyClock,
     log: Option<Log<SimDisk>>,
     dir: Dir<SimDisk>,
     keeper: Keeper,
@@ -112,7 +114,13 @@ impl Member {
             let mut out = Vec::new();
             desk.restore(cut, &mut out);
             if !outside.options.sabotaged(Sabotage::ForgetLog) {
-                loaded.entries.iter().for_each(|entry| desk.handle(entry.at, entry.input.clone(), &mut out));
+                for entry in &loaded.entries {
+                    out.clear();
+                    desk.handle(entry.at, entry.input.clone(), &mut out);
+                    if let DeskInput::Signals(signals) = &entry.input {
+                        outside.watch.hears(signals, &out);
+                    }
+                }
             }
             cuts = found;
         }
@@ -128,9 +136,10 @@ impl Member {
             pulses: BTreeSet::new(),
             mail: VecDeque::new(),
             answers: VecDeque::new(),
-            desk,
             alignment: Alignment::new(shards),
             limits: LimitJoin::default(),
+            clock: SteadyClock::new(desk.now(), Millis(outside.now)),
+            desk,
             log: Some(log),
             dir,
             keeper: Keeper::new(loaded.next, outside.now),
@@ -154,6 +163,7 @@ impl Member {
             }
             self.shards.push(shard);
             self.say(outside, index, said);
+            self.handle(outside, index, ShardInput::Wall(outside.wall()));
         }
         self.tell(outside, DeskInput::Restarted);
         self.assign(outside, (0..outside.partitions.len()).collect());
@@ -181,7 +191,7 @@ impl Member {
             Actor::Fetch(partition) => self.fetch(outside, partition),
             Actor::Source(shard) => {
                 let Some(event) = self.to_shards[shard].pop_front() else { return };
-                let input = self.told_by(outside, event);
+                let input = self.translate(outside, event);
                 self.handle(outside, shard, input);
             }
             Actor::Peer(from, to) => {

@@ -114,7 +114,8 @@ impl Outside<'_> {
         self.watch.delivers(&receiver, &delivery);
         let key = (receiver.clone(), delivery.integration);
         let target = self.receivers.get_mut(&key).expect("every integration has another end");
-        if let Some((at, answer)) = target.take(self.now, &receiver, &delivery) {
+        let mute = &*receiver == "hook" && self.options.sabotaged(Sabotage::Mute);
+        if let Some((at, answer)) = target.take(self.now, &receiver, &delivery, mute) {
             self.sent += 1;
             self.answers.insert((at, self.sent), (life, answer));
         }

@@ -115,8 +115,10 @@ words! {
         ForgetMarks = "forget_marks",
         /// The desk holds more groups than it says.
         Overfill = "overfill",
-        /// Positions of a checkpoint are a little too old, and offsets are not held against them.
-        ReadTwice = "read_twice",
+        /// A receiver is said to have what it was never sent.
+        Mute = "mute",
+        /// The desk's part of a checkpoint is lost on its way to the keeper.
+        LoseCut = "lose_cut",
     }
 }
 

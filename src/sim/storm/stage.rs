@@ -88,7 +88,7 @@ pub const BOUNDS: DeskBounds = DeskBounds {
     lane_queue_max: 50,
     journal_max: 100,
     dead_letters_max: 20,
-    resolved_max: 5,
+    resolved_max: 20,
     owed_max: Millis::from_secs(3_600),
 };
 

@@ -22,8 +22,9 @@ use super::options::{Options, Sabotage};
 use super::oracle::{self, Rule};
 use super::stage::{BOUNDS, CROWD_MAX};
 use super::topic::{Kind, Partition, SERVICES};
-use crate::alert::life::Life;
+use crate::alert::life::{AlertName, Change};
 use crate::engine::desk::{Desk, DeskInput, DeskOutput};
+use crate::engine::journal::Decision;
 use crate::engine::shard::ShardStatus;
 use crate::engine::state::ShardCut;
 use crate::model::refusal::Scope;
@@ -56,8 +57,8 @@ pub struct Watch {
     pub ended: BTreeSet<(Rule, usize, i64, i64)>,
     /// Why the oracle cannot be asked for more than safety.
     pub inexact: Option<String>,
-    /// Times of events that are known to be gone.
-    lost: Vec<i64>,
+    /// Partitions and times of events that are known to be gone.
+    lost: Vec<(SourceId, i64)>,
     /// Which places come late, by partition.
     late: Vec<Vec<bool>>,
     firing: BTreeMap<(String, String), EventTime>,
@@ -65,7 +66,9 @@ pub struct Watch {
     requests: BTreeMap<(Arc<str>, DeliveryId), Key>,
     known: BTreeMap<Key, u32>,
     tried: BTreeMap<Key, u32>,
-    /// Since when what was known of keys may have been forgotten, and why.
+    /// A process had to begin without something that was done before it: the disk had not taken it.
+    pub forgot: bool,
+    /// Since which life what was known of keys is kept, and that something was tried.
     forgot_at_life: u32,
     marks_from_life: u32,
     life: u32,
@@ -131,6 +134,7 @@ impl Watch {
         }
         if cuts.is_empty() || self.log_broken {
             (self.forgot_at_life, self.marks_from_life) = (life, life);
+            self.forgot = life > 1;
         }
         if power {
             self.forgot_at_life = life;
@@ -195,33 +199,44 @@ impl Watch {
         let told = !options.has(super::options::Fault::Late);
         if ends
             && told
-            && let Some(at) = self.lost.iter().find(|at| window.contains(at))
+            && let Some(at) = self.lost.iter().find(|(_, at)| window.contains(at))
         {
-            let at = EventTime(*at);
+            let at = EventTime(at.1);
             self.fail("V3", format!("{} ends at {}, but an event of {at} was never read", signal.labels, signal.at));
         }
     }
 
-    /// What the desk made of signals.
-    pub fn heard(&mut self, desk: &Desk, signals: &[Signal]) {
-        for signal in signals {
-            let svc = SERVICES.iter().position(|svc| signal.labels.get("svc") == Some(svc));
-            let (Some(rule), Some(svc)) = (Rule::of(&signal.rule.name), svc) else { continue };
-            match desk.alert(&signal.rule, &signal.labels).map(|alert| alert.life) {
-                Some(Life::Firing { since, fired_at }) => drop(self.fired.insert((rule, svc, since.0, fired_at.0))),
-                Some(Life::Resolved { fired_at, ended_at, because, .. }) if because != ResolvedBecause::RuleRemoved => {
-                    self.ended.insert((rule, svc, fired_at.0, ended_at.0));
-                }
-                _ => {}
-            }
-        }
-    }
-
+    /// What the desk decided.
     pub fn decided(&mut self, now: i64, life: u32, out: &[DeskOutput]) {
         for output in out {
             if let DeskOutput::Journal(entry) = output {
                 self.line(format!("{} [{life}] {entry}", EventTime(now)));
             }
+        }
+    }
+
+    /// What the desk made of signals, now or from its log.
+    pub fn hears(&mut self, signals: &[Signal], out: &[DeskOutput]) {
+        for output in out {
+            let DeskOutput::Journal(entry) = output else { continue };
+            if let Decision::Alert { alert, change, at, because, .. } = &entry.decision {
+                let of = |signal: &&Signal| signal.at == *at && AlertName::new(&signal.rule, &signal.labels) == *alert;
+                let removed = *because == Some(ResolvedBecause::RuleRemoved);
+                signals.iter().filter(of).filter(|_| !removed).for_each(|signal| self.heard(*change, signal));
+            }
+        }
+    }
+
+    fn heard(&mut self, change: Change, signal: &Signal) {
+        let svc = SERVICES.iter().position(|svc| signal.labels.get("svc") == Some(svc));
+        let (Some(rule), Some(svc)) = (Rule::of(&signal.rule.name), svc) else { return };
+        let fired_at = signal.fired_at.unwrap_or(signal.at).0;
+        match change {
+            Change::Fired | Change::FiredAgain { .. } => {
+                self.fired.insert((rule, svc, signal.active_since.0, fired_at));
+            }
+            Change::Resolved => drop(self.ended.insert((rule, svc, fired_at, signal.at.0))),
+            _ => {}
         }
     }
 
@@ -231,6 +246,11 @@ impl Watch {
             && let Some(key) = self.requests.get(&(receiver.clone(), *id))
         {
             self.known.insert(key.clone(), self.life);
+        }
+        if let DeskInput::Receipt { receiver, id, .. } = input
+            && let Some(key) = self.requests.get(&(receiver.clone(), *id))
+        {
+            self.tried.remove(key);
         }
     }
 
@@ -274,7 +294,15 @@ impl Watch {
             return;
         }
         let gone = &partition.records[partition.base + from as usize..partition.start];
-        self.lost.extend(gone.iter().filter(|record| record.kind == Kind::Event).map(|record| record.at));
+        self.lost.extend(
+            gone.iter().filter(|record| record.kind == Kind::Event).map(|record| (partition.source.clone(), record.at)),
+        );
+    }
+
+    /// A partition is read from where its log begins, because nobody knows of any position: what is not there any more is
+    /// missed by nobody.
+    pub fn begins(&mut self, source: &SourceId) {
+        self.lost.retain(|(lost, _)| lost != source);
     }
 
     pub fn saved(&mut self, positions: &[Position]) {
@@ -378,7 +406,11 @@ impl Watch {
                 self.fail("V1", format!("{} records are garbage, and {found} were refused", expected.garbage));
             }
             if (late, refused(Refusal::Future)) != (expected.late, expected.future) {
-                self.inexact(|| format!("{late} events came late, where {} are late by themselves", expected.late));
+                let future = refused(Refusal::Future);
+                let Expected { late: by_itself, future: ahead, .. } = expected;
+                self.inexact(|| {
+                    format!("{late} events came late and {future} early; by themselves {by_itself} and {ahead}")
+                });
             }
         }
     }

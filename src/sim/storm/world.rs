@@ -15,6 +15,9 @@ use crate::checkpoint::dir::Disk;
 /// One moment.
 const STEP: i64 = 500;
 
+/// A clock that is set forward by more makes silence of what is none.
+const LEAP: i64 = 500;
+
 /// Turns the actors may take in one moment before it counts as going round in circles.
 const TURNS_MAX: usize = 5_000;
 
@@ -80,7 +83,7 @@ impl World<'_> {
     /// Everything is well: whatever was away is back, and stays.
     fn heal(&mut self) {
         self.outside.say("all is well from here on".to_owned());
-        self.outside.skew = 0;
+        self.set_clock(0);
         self.outside.disk.set_full(false);
         self.outside.partitions.iter_mut().for_each(|partition| partition.away_until = i64::MIN);
         self.frozen.clear();
@@ -190,18 +193,27 @@ impl World<'_> {
                 of.start = of.start.max(of.end(now).saturating_sub(left));
             }
             Turn::Anew(partition) => {
+                self.outside.watch.inexact(|| format!("partition {partition} was made anew"));
                 let of = &mut self.outside.partitions[partition];
                 let end = of.end(now);
                 (of.base, of.start, of.anew, of.committed) = (end, end, true, None);
             }
             Turn::Full(full) => self.outside.disk.set_full(full),
-            Turn::Skew(skew) => self.outside.skew = skew,
+            Turn::Skew(skew) => self.set_clock(skew),
             Turn::Checkpoint => {
                 if let Some(member) = self.member.as_mut().filter(|member| !member.is_keeping()) {
                     member.begin_checkpoint(&mut self.outside);
                 }
             }
         }
+    }
+
+    fn set_clock(&mut self, skew: i64) {
+        if skew - self.outside.skew > LEAP {
+            // Silence is measured on the wall clock: a partition at its end seems to have been silent for so long.
+            self.outside.watch.inexact(|| "the clock leapt forward".to_owned());
+        }
+        self.outside.skew = skew;
     }
 
     /// Partitions come back that are not ours at the moment.

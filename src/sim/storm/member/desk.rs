@@ -2,8 +2,8 @@
 
 use super::{Mail, Member};
 use crate::engine::desk::{DeskInput, DeskOutput};
-use crate::model::{EventTime, WallTime};
-use crate::sim::storm::Outside;
+use crate::model::{EventTime, Millis, WallTime};
+use crate::sim::storm::{Outside, Sabotage};
 
 impl Member {
     /// Takes one message; while a checkpoint is taken, those behind a mark wait.
@@ -53,7 +53,7 @@ impl Member {
 
     /// Lets the desk's deadlines have their way.
     pub(super) fn tick(&mut self, outside: &mut Outside<'_>) {
-        while self.desk.next_deadline().is_some_and(|at| at <= outside.wall()) {
+        while self.desk.next_deadline().is_some_and(|at| at <= self.now(outside)) {
             let before = (self.desk.next_deadline(), self.desk.journal().total());
             self.tell(outside, DeskInput::Tick);
             if outside.disk.is_dead() || before == (self.desk.next_deadline(), self.desk.journal().total()) {
@@ -62,8 +62,12 @@ impl Member {
         }
     }
 
+    fn now(&mut self, outside: &Outside<'_>) -> WallTime {
+        self.clock.read(outside.wall(), Millis(outside.now))
+    }
+
     pub(super) fn tell(&mut self, outside: &mut Outside<'_>, input: DeskInput) {
-        let now = outside.wall();
+        let now = self.now(outside);
         let mut out = Vec::new();
         outside.watch.input(&input);
         let signals = match &input {
@@ -77,7 +81,7 @@ impl Member {
         if outside.disk.is_dead() {
             return;
         }
-        outside.watch.heard(&self.desk, &signals);
+        outside.watch.hears(&signals, &out);
         outside.watch.decided(outside.now, self.life, &out);
         let speaks = out.iter().any(|output| matches!(output, DeskOutput::Deliver { .. }));
         if speaks && self.log.as_ref().is_some_and(|log| log.sync().is_err()) {
@@ -117,6 +121,8 @@ impl Member {
             Ok(log) => self.log = Some(log),
             Err(_) => outside.watch.log_broke(),
         }
-        self.keeper.give_desk(number, cut);
+        if !outside.options.sabotaged(Sabotage::LoseCut) {
+            self.keeper.give_desk(number, cut);
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::state::ShardCut;
 use crate::model::EventTime;
 use crate::rule::hold::Hold;
 use crate::sim::storm::Outside;
-use crate::sim::storm::options::{Options, Sabotage};
+use crate::sim::storm::options::{Fault, Options, Sabotage};
 
 /// How often a checkpoint is taken.
 const EVERY: i64 = 5_000;
@@ -56,7 +56,8 @@ impl Keeper {
 impl Member {
     /// Asks everybody for a cut, when it is time.
     pub(super) fn ask(&mut self, outside: &mut Outside<'_>) {
-        let given_up = |collecting: &mut Collecting| outside.now - collecting.since > CUT_MAX;
+        let patience = if outside.options.has(Fault::Slow) { CUT_MAX / 15 } else { CUT_MAX };
+        let given_up = |collecting: &mut Collecting| outside.now - collecting.since > patience;
         drop(self.keeper.collecting.take_if(given_up));
         if self.keeper.collecting.is_none() && outside.now >= self.keeper.due {
             self.begin_checkpoint(outside);
@@ -117,9 +118,6 @@ pub fn sabotage(options: &Options, cuts: &mut [ShardCut]) {
             if options.sabotaged(Sabotage::ForgetMarks) {
                 stream.joined = EventTime::MIN;
                 stream.sources.iter_mut().for_each(|source| source.mark.own = EventTime::MIN);
-            }
-            if options.sabotaged(Sabotage::ReadTwice) {
-                stream.sources.iter_mut().for_each(|source| source.next = source.next.map(|next| (next - 8).max(0)));
             }
         }
     }

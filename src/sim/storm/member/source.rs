@@ -59,6 +59,12 @@ impl Member {
             let of = &outside.partitions[partition];
             let known = self.consumer.resume.get(&of.source).copied().or(of.committed);
             let next = known.unwrap_or((of.start - of.base) as i64);
+            if !self.consumer.resume.contains_key(&of.source) {
+                outside.watch.begins(&of.source);
+                if next > 0 || of.start > 0 {
+                    outside.watch.inexact(|| format!("{} begins where its log does", of.source));
+                }
+            }
             self.consumer.ours.insert(partition, Reading { next, at_end: false });
             told[shard_of(partition, self.shards.len())].push(of.source.clone());
         }
@@ -136,7 +142,7 @@ impl Member {
         queue.push_back(FromSource::Records(batch.finish()));
     }
 
-    pub(super) fn told_by(&mut self, outside: &mut Outside<'_>, event: FromSource) -> ShardInput {
+    pub(super) fn translate(&mut self, outside: &mut Outside<'_>, event: FromSource) -> ShardInput {
         match event {
             FromSource::Records(mut batch) => {
                 self.handed += batch.records.len() as u64;
