@@ -198,12 +198,13 @@ pub async fn run(
         status.state.keep();
     }
     let limits = LimitJoin::default();
+    let watch = StallWatch::new(&plan).resume(desk.stalled());
     let (clock, started) = (SteadyClock::new(desk.now(), Millis::ZERO), Instant::now());
     let relief = Some(relief);
     let desk = WallDesk { desk, senders, status: status.clone(), streams, limits, clock, started, relief, memory };
     let desk = tokio::spawn(desk.run(mail));
     status.set_running(true);
-    supervise(&consumer, &status, StallWatch::new(&plan), &to_desk, !keeps, stop).await;
+    supervise(&consumer, &status, watch, &to_desk, !keeps, stop).await;
     drop(to_desk);
     status.set_running(false);
     consumer.drain();

@@ -201,6 +201,13 @@ fn source_labels(stream: &Arc<str>, source: &SourceId) -> Vec<(&'static str, Arc
     ]
 }
 
+/// The stream and the source an alert of [`SOURCE_STALLED`] is about.
+pub(super) fn stalled_source(alert: &Alert) -> Option<(Arc<str>, SourceId)> {
+    let label = |name| alert.labels.get(name);
+    let ours = is_meta(&alert.rule) && &*alert.rule.name == SOURCE_STALLED;
+    ours.then(|| Some((label("stream")?.into(), SourceId::new(label("topic")?, label("partition")?.parse().ok()?))))?
+}
+
 fn rule_labels(rule: &RuleMeta) -> Vec<(&'static str, Arc<str>)> {
     vec![("rule", rule.name.clone()), ("rule_group", rule.group.clone()), ("rule_file", rule.file.clone())]
 }

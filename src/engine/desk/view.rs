@@ -9,7 +9,7 @@ use super::{Desk, meta};
 use crate::alert::group::{Flush, LegState};
 use crate::alert::life::{Alert, AlertId, AlertName};
 use crate::engine::journal::Journal;
-use crate::model::{EventTime, Labels, RuleMeta, WallTime};
+use crate::model::{EventTime, Labels, RuleMeta, SourceId, WallTime};
 use crate::notify::outbox::{DeadLetter, LaneHealth, LaneId};
 
 /// A notification group as the page shows it.
@@ -65,6 +65,11 @@ impl Desk {
     /// Rules that are called degraded.
     pub fn degraded(&self) -> Vec<RuleMeta> {
         self.alerts.iter().filter_map(meta::degraded_rule).collect()
+    }
+
+    /// Sources of which it was told that they stand still, and not yet that they move again: (stream, source).
+    pub fn stalled(&self) -> impl Iterator<Item = (Arc<str>, SourceId)> + '_ {
+        self.alerts().filter(|alert| alert.is_firing()).filter_map(meta::stalled_source)
     }
 
     /// All groups by key.
