@@ -18,6 +18,7 @@
 
 pub mod dir;
 pub mod log;
+pub mod parcel;
 
 use std::io::{self, Read, Write};
 

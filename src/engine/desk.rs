@@ -15,6 +15,7 @@
 //! - `K4` a notification's keys are the same for every attempt and never used for another
 
 mod config;
+mod home;
 mod keep;
 mod meta;
 mod speak;
@@ -27,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use config::{DeskBounds, DeskConfig, DeskConfigError, ReceiverPolicy};
+pub use home::HomeCut;
 pub use keep::{DeskCut, Dropped};
 pub use table::Refused;
 pub use view::{DeskCounts, GroupView, LegView};

@@ -33,6 +33,11 @@ pub struct ShardCut {
     pub feeds: Vec<FeedCut>,
 }
 
+/// What a shard that reads one partition alone cannot find again in the partition's log: it goes to whoever reads the
+/// partition next.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CellCut {}
+
 /// One stream as one shard has read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StreamCut {

@@ -236,6 +236,7 @@ fn signal(
         annotations: Vec::new(),
         value: None,
         evidence: Arc::new(Evidence::default()),
+        home: None,
     }
 }
 

@@ -147,6 +147,7 @@ impl World {
             annotations: Vec::new(),
             value: Some(1.0),
             evidence: Arc::new(Evidence::default()),
+            home: None,
         }
     }
 
