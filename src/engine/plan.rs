@@ -185,6 +185,11 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether each partition may be judged by itself: all rules promise that their groups live in one.
+    pub fn is_local(&self) -> bool {
+        !self.rules.is_empty() && self.rules.iter().all(|rule| rule.local)
+    }
+
     /// Tells templates where the page can be reached.
     pub fn with_external_url(mut self, url: &Arc<str>) -> Plan {
         self.feeds.iter_mut().flat_map(|feed| &mut feed.rules).for_each(|rule| rule.external_url = url.clone());
