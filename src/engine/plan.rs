@@ -203,6 +203,13 @@ impl FeedPlan {
         self.windows.retention_max()
     }
 
+    /// How many panes back events may matter to what is said next: for a window, or for when a group was last seen.
+    pub fn memory_panes(&self) -> i64 {
+        let silence = |rule: &RulePlan| rule.rule.absent.as_ref().map(|absent| absent.after + rule.rule.every);
+        let silence = self.rules.iter().filter_map(silence).max().unwrap_or(Millis::ZERO);
+        i64::from(self.reach_panes()).max(silence.0.div_euclid(self.pane.0) + 1) + 1
+    }
+
     /// The first pane of a rule's window when `last` is the last closed one.
     pub fn first_pane(&self, rule: &Rule, last: i64) -> i64 {
         last - rule.window.0.div_euclid(self.pane.0) + 1
