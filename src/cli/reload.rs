@@ -177,11 +177,12 @@ fn kafka_changes(old: Option<&KafkaConfig>, new: Option<&KafkaConfig>) -> Vec<St
     let (Some(old), Some(new)) = (old, new) else {
         return if old == new { Vec::new() } else { vec!["`kafka` changed".to_owned()] };
     };
-    let KafkaConfig { brokers, group, client_id, tls, sasl, start, properties } = new;
+    let KafkaConfig { brokers, group, client_id, handover_topic, tls, sasl, start, properties } = new;
     let keys = [
         ("brokers", *brokers != old.brokers),
         ("group", *group != old.group),
         ("client_id", *client_id != old.client_id),
+        ("handover_topic", *handover_topic != old.handover_topic),
         ("tls", *tls != old.tls),
         ("sasl", *sasl != old.sasl),
         ("start", *start != old.start),

@@ -18,17 +18,21 @@ use crate::api::reload::asking;
 use crate::config::checked::{Config, LogFormat, StreamConfig};
 use crate::config::defaults;
 use crate::edge::history::Retention;
-use crate::edge::kafka::{ConsumerConfig, DeadLetterProducer, KafkaSettings, Start, StreamTopics};
+use crate::edge::kafka::{Company, ConsumerConfig, DeadLetterProducer, KafkaSettings, Start, StreamTopics};
 use crate::edge::observe;
 use crate::edge::senders::Senders;
 use crate::edge::{clock, kafka, secrets};
 use crate::engine::local::Happening;
+use crate::engine::plan::Plan;
 use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
 use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, PlanInUse, Status};
 
 /// How long others may take to leave our consumer group: a little longer than librdkafka's sessions are by default.
 const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
+
+/// Rules named at most where they are why a group cannot be shared.
+const RULES_NAMED: usize = 3;
 
 /// How long a rehearsal waits for Kafka to say which topics it has.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -157,7 +161,7 @@ async fn serve(
         }
     };
     settings.instance.clone_from(&beginning.instance);
-    alone(&settings).await?;
+    company(&settings, share(&world.plan)).await?;
     let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
     let senders = senders(&config)?;
     let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
@@ -208,14 +212,28 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses to join a group that others are in, unless they leave in time: a process that died is listed for a while.
-async fn alone(settings: &KafkaSettings) -> Result<(), CommandError> {
+/// Refuses to join a group with others in it that it may not be shared with, unless they leave in time: a process that
+/// died is listed for a while.
+async fn company(settings: &KafkaSettings, company: Company) -> Result<(), CommandError> {
     let settings = settings.clone();
-    let check = move || kafka::check_alone(&settings, OTHERS_LEAVE_MAX);
+    let check = move || kafka::check_company(&settings, &company, OTHERS_LEAVE_MAX);
     tokio::select! {
         checked = tokio::task::spawn_blocking(check) => Ok(checked??),
         () = stop_signal() => Err(anyhow::anyhow!("told to stop before it began")),
     }
+}
+
+/// With whom the group may be shared under these rules.
+fn share(plan: &Plan) -> Company {
+    let others: Vec<String> = plan.rules.iter().filter(|rule| !rule.local).map(|rule| rule.meta.to_string()).collect();
+    let more = others.len().saturating_sub(RULES_NAMED);
+    let named = others[..others.len() - more].join(", ");
+    let because = match (others.is_empty(), more) {
+        (true, _) => "members of one group need a `state.dir` each".to_owned(),
+        (false, 0) => format!("these rules are not `local: true`: {named}"),
+        (false, more) => format!("these rules are not `local: true`: {named} and {more} more"),
+    };
+    Company::Nobody { because }
 }
 
 pub(super) fn senders(config: &Config) -> Result<Senders, CommandError> {
