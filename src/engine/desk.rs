@@ -81,6 +81,8 @@ pub enum DeskInput {
     HomeConfirmed { home: SourceId },
     /// A home is ours now, and this is all there is of it.
     HomeAdopted { home: SourceId, part: Box<HomeCut> },
+    /// A home is about to be no longer ours: nothing new of it is told, and what is under way may still be answered.
+    HomeLeaving { home: SourceId },
     /// A home is no longer ours.
     HomeReleased { home: SourceId },
     /// A deadline came.
@@ -250,6 +252,7 @@ impl Desk {
             }
             DeskInput::HomeConfirmed { home } => self.confirm_home(&home, out),
             DeskInput::HomeAdopted { home, part } => self.adopt_home(home, *part, out),
+            DeskInput::HomeLeaving { home } => self.leave_home(home, out),
             DeskInput::HomeReleased { home } => self.release_home(&home, out),
             DeskInput::Tick => self.tick(out),
         }
@@ -278,6 +281,7 @@ impl Desk {
             let (_, key) = self.timers.pop_first().expect("there is a first");
             self.flush(&key, out);
         }
+        self.hush();
         self.outbox.start(self.now, &mut events);
         self.follow(events, out);
     }

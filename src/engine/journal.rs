@@ -179,6 +179,11 @@ pub enum Decision {
         unsent: usize,
         dropped: usize,
     },
+    /// They are about to go; nothing new of them is told.
+    HomeLeaving {
+        home: SourceId,
+        under_way: usize,
+    },
     /// … and went with it.
     HomeReleased {
         home: SourceId,
@@ -250,6 +255,7 @@ impl Decision {
             Decision::HomesDoubted { .. } => "homes_doubted",
             Decision::HomeConfirmed { .. } => "home_confirmed",
             Decision::HomeAdopted { .. } => "home_adopted",
+            Decision::HomeLeaving { .. } => "home_leaving",
             Decision::HomeReleased { .. } => "home_released",
             Decision::ReceiptUnneeded { .. } => "receipt_unneeded",
         }
@@ -392,6 +398,9 @@ impl fmt::Display for Decision {
                     0 => Ok(()),
                     _ => write!(f, "; {dropped} have no place here"),
                 }
+            }
+            Decision::HomeLeaving { home, under_way } => {
+                write!(f, "{home} is about to go, with {under_way} deliveries under way")
             }
             Decision::HomeReleased { home, alerts, groups, unsent } => {
                 write!(f, "{home} went with {alerts} alerts, {groups} groups and {unsent} unsent notifications")

@@ -491,6 +491,7 @@ fn delivery(decision: &Decision) -> Option<DeliveryRecord> {
         | Decision::HomesDoubted { .. }
         | Decision::HomeConfirmed { .. }
         | Decision::HomeAdopted { .. }
+        | Decision::HomeLeaving { .. }
         | Decision::HomeReleased { .. }
         | Decision::ReceiptUnneeded { .. } => return None,
     })

@@ -7,7 +7,8 @@
 //! group of which one half moves away has to tell both halves anew.
 //!
 //! After a restart nobody knows at first whether a home is still ours. Such a home is *unconfirmed*: what its rules say is
-//! taken, nothing is told.
+//! taken, nothing is told. One that leaves is, too, until what is under way is answered: so a partition that moves in order
+//! takes no doubt along.
 //!
 //! - `V1` a desk that adopts what another cut out goes on where that one stood: same moments, numbers and keys
 //! - `V2` nothing of an unconfirmed home is told
@@ -128,7 +129,6 @@ impl Desk {
         let of_groups = self.groups.keys().chain(unsent.iter().map(Unsent::group)).filter_map(|key| home_of(key));
         let of_alerts = self.alerts.iter().filter_map(|alert| alert.home.as_deref().cloned());
         self.unconfirmed = of_groups.chain(of_alerts).collect();
-        self.hush();
         let homes = self.unconfirmed.len();
         self.enter(Decision::HomesDoubted { homes }, out);
         for key in self.groups.keys().cloned().collect::<Vec<_>>() {
@@ -136,9 +136,12 @@ impl Desk {
         }
     }
 
-    /// Holds back what was written already of homes that are not confirmed.
+    /// Holds back what was written already of homes that are not confirmed, and what failed since.
     pub(super) fn hush(&mut self) {
         let unconfirmed = &self.unconfirmed;
+        if unconfirmed.is_empty() {
+            return;
+        }
         self.outbox.park(|key| home_of(key).is_some_and(|home| unconfirmed.contains(&home)));
     }
 
@@ -149,6 +152,19 @@ impl Desk {
         self.enter(Decision::HomeConfirmed { home: home.clone() }, out);
         self.outbox.unpark(here(home));
         self.reschedule_home(home, out);
+    }
+
+    /// Says nothing new of a home, so that what is under way can come to its end before the home is cut out.
+    pub(super) fn leave_home(&mut self, home: SourceId, out: &mut Vec<DeskOutput>) {
+        let under_way = self.under_way(&home);
+        self.enter(Decision::HomeLeaving { home: home.clone(), under_way }, out);
+        self.unconfirmed.insert(home.clone());
+        self.reschedule_home(&home, out);
+    }
+
+    /// Deliveries of a home that have no receipt yet.
+    pub fn under_way(&self, home: &SourceId) -> usize {
+        self.outbox.under_way(here(home))
     }
 
     /// Takes a home in as another desk held it, in place of what is known of it here.

@@ -115,7 +115,6 @@ impl Desk {
         self.dead_letters = cut.dead_letters.into();
         self.clashes.restore(cut.clashes);
         self.unconfirmed = cut.unconfirmed;
-        self.hush();
         let firing = self.alerts.iter().filter(|alert| alert.is_firing()).map(|alert| alert.id).collect();
         self.rejoin(firing, out);
         for key in self.groups.keys().cloned().collect::<Vec<_>>() {

@@ -90,6 +90,11 @@ impl Outbox {
         unsent(lanes, which)
     }
 
+    /// Attempts of these groups that have no receipt yet.
+    pub fn under_way(&self, which: impl Fn(&str) -> bool) -> usize {
+        self.lanes.iter().flat_map(|lane| lane.in_flight.values()).filter(|key| which(key)).count()
+    }
+
     /// Forgets what is held of these groups; a receipt for any of it changes nothing any more. How many notifications.
     pub fn release(&mut self, which: impl Fn(&str) -> bool) -> usize {
         let mut released = 0;

@@ -205,6 +205,113 @@ fn what_was_under_way_is_sent_again_and_marked() {
 }
 
 #[test]
+fn what_was_under_way_is_waited_for_where_there_is_time() {
+    ops(
+        "
+        0s ops/slack takes 5s
+        0s at orders/0 fire Slow{host=a}
+        20s at orders/0 fire Down{host=a}
+        31s orders/0 is leaving
+        52s orders/0 moves to b
+        5m end
+        ",
+        expect![[r#"
+            0s          {}:{alertname="Slow"}@orders/0 waits: group_wait until 00:00:30
+            20s         {}:{alertname="Down"}@orders/0 waits: group_wait until 00:00:50
+            30s         → ops/slack #1 New firing Slow{host="a"}
+            30s         → ops/mail #1 New firing Slow{host="a"}
+            30s100ms    {}:{alertname="Slow"}@orders/0 #1 arrived at ops/mail, attempt 1, took 100ms
+            30s100ms    {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 04:00:30
+            31s         orders/0 is about to go, with 1 deliveries under way
+            35s         {}:{alertname="Slow"}@orders/0 #1 arrived at ops/slack, attempt 1, took 5s
+            52s         orders/0 went with 2 alerts, 2 groups and 0 unsent notifications
+            52s         b: orders/0 came with 2 alerts, 2 groups and 0 unsent notifications
+            52s         b: {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 04:00:30
+            52s         b: → ops/slack #1 New firing Down{host="a"}
+            52s         b: → ops/mail #1 New firing Down{host="a"}
+            52s100ms    b: {}:{alertname="Down"}@orders/0 #1 arrived at ops/mail, attempt 1, took 100ms
+            52s100ms    b: {}:{alertname="Down"}@orders/0 waits: repeat_interval until 04:00:52
+            57s         b: {}:{alertname="Down"}@orders/0 #1 arrived at ops/slack, attempt 1, took 5s
+        "#]],
+    );
+}
+
+#[test]
+fn what_fails_while_a_partition_leaves_is_tried_again_by_the_new_owner() {
+    ops(
+        "
+        0s ops/slack takes 5s
+        0s ops/slack fails
+        0s at orders/0 fire Slow{host=a}
+        31s orders/0 is leaving
+        52s orders/0 moves to b
+        53s ops/slack is well
+        5m end
+        ",
+        expect![[r#"
+            0s          {}:{alertname="Slow"}@orders/0 waits: group_wait until 00:00:30
+            30s         → ops/slack #1 New firing Slow{host="a"}
+            30s         → ops/mail #1 New firing Slow{host="a"}
+            30s100ms    {}:{alertname="Slow"}@orders/0 #1 arrived at ops/mail, attempt 1, took 100ms
+            30s100ms    {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 04:00:30
+            31s         orders/0 is about to go, with 1 deliveries under way
+            35s         {}:{alertname="Slow"}@orders/0 #1 failed at ops/slack, attempt 1: 503 from the stand-in; next at 00:00:35.567
+            52s         orders/0 went with 1 alerts, 1 groups and 1 unsent notifications
+            52s         b: orders/0 came with 1 alerts, 1 groups and 1 unsent notifications
+            52s         b: {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 04:00:30
+            52s         b: → ops/slack #1 New (attempt 2) firing Slow{host="a"}
+            57s         b: {}:{alertname="Slow"}@orders/0 #1 failed at ops/slack, attempt 2: 503 from the stand-in; next at 00:00:58.134
+            58s134ms    b: → ops/slack #1 New (attempt 3) firing Slow{host="a"}
+            1m3s134ms   b: {}:{alertname="Slow"}@orders/0 #1 arrived at ops/slack, attempt 3, took 5s
+        "#]],
+    );
+}
+
+/// Its event time is the same: it may be judged anew after a restart, or say so of long ago.
+#[test]
+fn a_new_life_of_a_group_has_keys_of_its_own_at_the_new_owner() {
+    check(
+        "
+        receiver ops slack
+        route ops by:alertname wait:0s
+        show all
+        0s at orders/0 refresh Slow{host=a} 0s
+        1m at orders/0 resolve Slow{host=a}
+        10m orders/0 moves to b
+        20m at orders/0 refresh Slow{host=a} 0s
+        30m end
+        ",
+        expect![[r#"
+            0s          alert Slow{host="a"} firing at 00:00:00
+            0s          opened {}:{alertname="Slow"}@orders/0 for ops since 00:00:00
+            0s          Slow{host="a"} joins {}:{alertname="Slow"}@orders/0 for ops
+            0s          {}:{alertname="Slow"}@orders/0 #1 to ops/slack: new, 1 firing, 0 resolved
+            0s          {}:{alertname="Slow"}@orders/0 #1 → ops/slack, attempt 1 (delivery 1)
+            0s          → ops/slack #1 New firing Slow{host="a"}
+            100ms       {}:{alertname="Slow"}@orders/0 #1 arrived at ops/slack, attempt 1, took 100ms
+            100ms       {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 04:00:00
+            1m          alert Slow{host="a"} resolved at 00:01:00
+            1m          {}:{alertname="Slow"}@orders/0 waits: group_interval until 00:05:00
+            5m          {}:{alertname="Slow"}@orders/0 #2 to ops/slack: all resolved, 0 firing, 1 resolved
+            5m          {}:{alertname="Slow"}@orders/0 #2 → ops/slack, attempt 1 (delivery 2)
+            5m          → ops/slack #2 AllResolved resolved Slow{host="a"} in thread t0
+            5m100ms     {}:{alertname="Slow"}@orders/0 #2 arrived at ops/slack, attempt 1, took 100ms
+            5m100ms     closed {}:{alertname="Slow"}@orders/0 after 2 notifications
+            10m         orders/0 went with 1 alerts, 0 groups and 0 unsent notifications
+            10m         b: orders/0 came with 1 alerts, 0 groups and 0 unsent notifications
+            20m         b: alert Slow{host="a"} firing at 00:20:00
+            20m         b: opened {}:{alertname="Slow"}@orders/0 for ops since 00:00:00.001
+            20m         b: Slow{host="a"} joins {}:{alertname="Slow"}@orders/0 for ops
+            20m         b: {}:{alertname="Slow"}@orders/0 #1 to ops/slack: new, 1 firing, 0 resolved
+            20m         b: {}:{alertname="Slow"}@orders/0 #1 → ops/slack, attempt 1 (delivery 1)
+            20m         b: → ops/slack #1 New firing Slow{host="a"}
+            20m100ms    b: {}:{alertname="Slow"}@orders/0 #1 arrived at ops/slack, attempt 1, took 100ms
+            20m100ms    b: {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 04:20:00
+        "#]],
+    );
+}
+
+#[test]
 fn after_a_restart_a_home_is_silent_until_it_is_confirmed() {
     ops(
         "

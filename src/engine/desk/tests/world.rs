@@ -515,6 +515,11 @@ fn act(world: &mut World, words: &[&str]) {
             world.away();
         }
         [to, "adopts", home] => world.adopt(&source(home), member(to)),
+        [home, "is", "leaving"] => {
+            world.at_home(&source(home));
+            world.handle(DeskInput::HomeLeaving { home: source(home) });
+            world.away();
+        }
         [name, "restarts"] => {
             world.turn_to(member(name));
             world.restart();
