@@ -164,15 +164,32 @@ async fn serve(
     let address = listener.local_addr()?;
     let in_use = PlanInUse::new(world.plan.clone());
     let (asker, asks) = asking();
-    let api = Api { plan: in_use.clone(), reload: Some(asker), status: status.clone(), title: "foghorn".into() };
-    let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
+    let (operators, operations) = runtime::operators();
+    let api = Api {
+        plan: in_use.clone(),
+        reload: Some(asker),
+        operators: Some(operators),
+        status: status.clone(),
+        title: "foghorn".into(),
+    };
+    let server = tokio::spawn(api.serve(listener));
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
     let Beginning { desk, restore, memory, from, .. } = beginning;
     let plan = world.plan.clone();
     let (engine, reloads) = runtime::reloads();
-    let (seed, reloads) = (seed(), Some(reloads));
-    let parts = Parts { plan, shards, consumer, dead_letters, seed, status: status.clone(), restore, memory, reloads };
+    let parts = Parts {
+        plan,
+        shards,
+        consumer,
+        dead_letters,
+        seed: seed(),
+        status: status.clone(),
+        restore,
+        memory,
+        reloads: Some(reloads),
+        operations: Some(operations),
+    };
     tracing::info!(
         rules = world.plan.rules.len(),
         streams = world.streams.len(),
@@ -269,6 +286,7 @@ async fn rehearse(
         restore: Vec::new(),
         memory: None,
         reloads: None,
+        operations: None,
     };
     let happened = runtime::rehearse(parts, world.desk()).await?;
     let paint = if global.colours() { Paint::Ansi } else { Paint::Plain };

@@ -113,6 +113,11 @@ impl DeskMemory {
         }
     }
 
+    /// Whether the disk takes what is logged.
+    pub fn is_logging(&self) -> bool {
+        self.log.is_some()
+    }
+
     pub fn sync(&mut self, status: &Status) {
         if let Some(log) = &self.log
             && let Err(error) = log.sync()
