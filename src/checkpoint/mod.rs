@@ -47,6 +47,21 @@ const MAGIC: &[u8; 8] = b"FOGHORN\0";
 /// Fast: the bulk is compressed already.
 const LEVEL: i32 = 1;
 
+/// The moments that `kill -9` must not spoil, in the order a page and a checkpoint pass them. Tests, and the storm, end a
+/// process at each.
+pub const CRASH_POINTS: &[&str] = &[
+    "log_written",
+    "log_synced",
+    "delivery_started",
+    "delivery_answered",
+    "receipt_logged",
+    "checkpoint_cut",
+    "checkpoint_written",
+    "checkpoint_synced",
+    "checkpoint_renamed",
+    "offsets_committed",
+];
+
 /// The state of the whole machine at one moment.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {

@@ -3,9 +3,9 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::disk::POINTS;
 use super::options::{Fault, Options};
 use super::topic::{START, STORM};
+use crate::checkpoint::CRASH_POINTS;
 
 /// Something that happens to the world.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ fn of(fault: Fault, at: i64, options: &Options, dice: &mut StdRng) -> Vec<(i64, 
         Fault::Kill => vec![(at, Turn::Kill)],
         Fault::Power => vec![(at, Turn::CutPower)],
         Fault::Point => {
-            let point = POINTS[dice.random_range(0..POINTS.len())];
+            let point = CRASH_POINTS[dice.random_range(0..CRASH_POINTS.len())];
             vec![(at, Turn::Trap(point, dice.random_range(1..4)))]
         }
         Fault::Restart | Fault::Reload => vec![(at, Turn::Stop)],
