@@ -25,7 +25,7 @@ use crate::edge::{clock, kafka, secrets};
 use crate::engine::local::Happening;
 use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
-use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, PlanInUse, Status};
+use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, DeskSnapshot, Parts, PlanInUse, Status};
 
 /// How long others may take to leave our consumer group: a little longer than librdkafka's sessions are by default.
 const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
@@ -159,6 +159,8 @@ async fn serve(
     settings.instance.clone_from(&beginning.instance);
     alone(&settings).await?;
     let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
+    // What is asked before the desk runs is answered from what it begins with.
+    *status.desk.lock() = DeskSnapshot::of(&beginning.desk);
     let senders = senders(&config)?;
     let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
     let address = listener.local_addr()?;

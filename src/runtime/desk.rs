@@ -139,7 +139,7 @@ impl WallDesk {
                     Some(message) => self.hear(message, &mut flights),
                     None => break,
                 },
-                Some(asked) = operations.recv() => self.operate(asked, &mut flights),
+                Some(asked) = operations.recv(), if self.takes_operations() => self.operate(asked, &mut flights),
                 () = tokio::time::sleep(wake.since(now).to_std()) => self.tell(DeskInput::Tick, &mut flights),
             };
         }
@@ -175,6 +175,12 @@ impl WallDesk {
         input.into_iter().for_each(|input| self.tell(input, flights));
     }
 
+    /// Before the first checkpoint nothing can be promised, and people wait for it; but not for a disk that fails.
+    fn takes_operations(&mut self) -> bool {
+        let kept = self.memory.as_mut().is_none_or(|memory| memory.is_kept(&self.status));
+        kept || self.status.state.problem().is_some()
+    }
+
     /// Does what somebody asks for, and says so once it is on disk, or once it is known that it is not.
     fn operate(&mut self, asked: Asked, flights: &mut JoinSet<Receipt>) {
         let Asked { operation, answer: waiting } = asked;
@@ -183,7 +189,7 @@ impl WallDesk {
             None => Kept::InMemory,
             Some(memory) => {
                 memory.sync(&self.status);
-                if memory.is_logging() { Kept::OnDisk } else { Kept::NotYet }
+                if memory.is_kept(&self.status) { Kept::OnDisk } else { Kept::NotYet }
             }
         };
         self.snapshot();
