@@ -110,6 +110,11 @@ impl Desk {
         self.silences.iter()
     }
 
+    /// Whether a silence in force hides alerts of these labels.
+    pub fn hides(&self, labels: &Labels) -> bool {
+        self.silences.hiding(labels).is_some()
+    }
+
     /// Moments that passed without a word since the desk was made, by [`SkipReason::name`](crate::alert::SkipReason::name).
     pub fn suppressed(&self) -> &BTreeMap<&'static str, u64> {
         &self.suppressed
