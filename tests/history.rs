@@ -64,7 +64,7 @@ impl Story {
                     let (id, outcome) = (delivery.id, outcomes.remove(0));
                     self.hand(DeskInput::Receipt { receiver, id, outcome }, outcomes);
                 }
-                DeskOutput::DeadLetter(_) => {}
+                DeskOutput::DeadLetter(_) | DeskOutput::Answer(_) => {}
             }
         }
     }
