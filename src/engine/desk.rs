@@ -13,7 +13,7 @@
 //! - `K2` the clock never goes back: an input with an earlier `now` is taken at the latest `now` seen
 //! - `K3` every alert that fires is in a group of each route that matches it, or its refusal is journalled
 //! - `K4` a notification's keys are the same for every attempt and never used for another
-//! - `K5` what has a home shares no group with what has another, so all of it can leave at once ([`home`]); an alert has
+//! - `K6` what has a home shares no group with what has another, so all of it can leave at once ([`home`]); an alert has
 //!   one home at a time
 
 mod clashes;
@@ -21,6 +21,7 @@ mod config;
 mod home;
 mod keep;
 mod meta;
+mod operator;
 mod speak;
 mod table;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use std::sync::Arc;
 pub use config::{DeskBounds, DeskConfig, DeskConfigError, ReceiverPolicy};
 pub use home::HomeCut;
 pub use keep::{DeskCut, Dropped};
+pub use operator::{Answer, Operation, Person};
 pub use table::Refused;
 pub use view::{DeskCounts, GroupView, LegView};
 
@@ -41,6 +43,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::group::{Flush, Group, WaitReason};
 use crate::alert::life::{AlertId, AlertName, Change, Life};
 use crate::alert::route::RouteId;
+use crate::alert::silence::Silences;
 use crate::engine::journal::{Decision, Journal, JournalEntry, UntoldReason};
 use crate::model::signal::ResolvedBecause;
 use crate::model::{
@@ -85,6 +88,8 @@ pub enum DeskInput {
     HomeLeaving { home: SourceId },
     /// A home is no longer ours.
     HomeReleased { home: SourceId },
+    /// Somebody wants something.
+    Operator(Operation),
     /// A deadline came.
     Tick,
 }
@@ -92,9 +97,14 @@ pub enum DeskInput {
 /// What a desk wants done or known.
 #[derive(Clone, Debug)]
 pub enum DeskOutput {
-    Deliver { receiver: Arc<str>, delivery: Delivery },
+    Deliver {
+        receiver: Arc<str>,
+        delivery: Delivery,
+    },
     Journal(JournalEntry),
     DeadLetter(DeadLetter),
+    /// What became of a [`DeskInput::Operator`].
+    Answer(Answer),
 }
 
 /// A lane of the outbox as the desk sees it.
@@ -163,6 +173,9 @@ pub struct Desk {
     timers: BTreeSet<(WallTime, Arc<str>)>,
     outbox: Outbox,
     journal: Journal,
+    silences: Silences,
+    /// Moments that passed without a word, by [`SkipReason::name`](crate::alert::SkipReason::name).
+    suppressed: BTreeMap<&'static str, u64>,
     dead_letters: VecDeque<DeadLetter>,
     clashes: Clashes,
     /// Homes of which nobody knows whether they are still ours.
@@ -203,6 +216,8 @@ impl Desk {
             timers: BTreeSet::new(),
             outbox,
             journal: Journal::new(bounds.journal_max),
+            silences: Silences::default(),
+            suppressed: BTreeMap::new(),
             dead_letters: VecDeque::new(),
             clashes: Clashes::default(),
             unconfirmed: BTreeSet::new(),
@@ -214,6 +229,7 @@ impl Desk {
     /// Takes one input; what follows from it is added to `out`.
     pub fn handle(&mut self, now: WallTime, input: DeskInput, out: &mut Vec<DeskOutput>) {
         self.now = self.now.max(now);
+        self.turn_silences(out);
         match input {
             DeskInput::Signals(signals) => self.take_signals(&signals, out),
             DeskInput::Receipt { receiver, id, outcome } => {
@@ -254,6 +270,7 @@ impl Desk {
             DeskInput::HomeAdopted { home, part } => self.adopt_home(home, *part, out),
             DeskInput::HomeLeaving { home } => self.leave_home(home, out),
             DeskInput::HomeReleased { home } => self.release_home(&home, out),
+            DeskInput::Operator(operation) => self.operate(operation, out),
             DeskInput::Tick => self.tick(out),
         }
     }
@@ -261,8 +278,7 @@ impl Desk {
     /// When a [`DeskInput::Tick`] next has something to do. May lie in the past.
     pub fn next_deadline(&self) -> Option<WallTime> {
         let group = self.timers.first().map(|(at, _)| *at);
-        let outbox = self.outbox.next_deadline();
-        group.into_iter().chain(outbox).min()
+        group.into_iter().chain(self.outbox.next_deadline()).chain(self.silences.next_change()).min()
     }
 
     /// The latest `now` seen.
@@ -349,7 +365,7 @@ impl Desk {
         }
     }
 
-    /// A home raises what another one has (`K5`).
+    /// A home raises what another one has (`K6`).
     fn clash(
         &mut self,
         signal: &Signal,
@@ -392,6 +408,7 @@ impl Desk {
             touched.insert(key.clone());
             groups.push(key);
         }
+        self.silence_alert(id, &name, &groups, out);
         self.alerts.get_mut(id).expect("still there").groups = groups;
     }
 
@@ -437,10 +454,10 @@ impl Desk {
         let alert = self.alerts.get_mut(id).expect("an alert that just resolved is in the table");
         let groups = std::mem::take(&mut alert.groups);
         let (name, view) = (AlertName::from(&*alert), Arc::new(alert.view().expect("resolved, not pending")));
-        let mut owed = false;
-        let mut heard = false;
+        let (mut owed, mut heard, mut silenced) = (false, false, false);
         for key in groups {
             let entry = self.groups.get_mut(&key).expect("a group lives while an alert of it fires");
+            silenced |= entry.group.hidden_by(id).is_some();
             owed |= entry.group.resolved(id, &view, self.now);
             heard |= !entry.group.legs.is_empty();
             let ended_max = self.config.bounds.ended_per_group_max;
@@ -451,7 +468,7 @@ impl Desk {
             touched.insert(key);
         }
         if heard && !owed {
-            let why = UntoldReason::ResolvedBeforeTold;
+            let why = if silenced { UntoldReason::Silenced } else { UntoldReason::ResolvedBeforeTold };
             self.enter(Decision::Untold { alert: name, why }, out);
         }
     }

@@ -23,6 +23,7 @@ use super::keep::GroupCut;
 use super::{Desk, DeskCut, DeskOutput, PastLives};
 use crate::alert::life::{Alert, AlertId, Life};
 use crate::alert::route::home_of;
+use crate::alert::silence::Silence;
 use crate::engine::journal::Decision;
 use crate::model::{AlertStatus, AlertView, EventTime, Evidence, SourceId};
 use crate::notify::outbox::Unsent;
@@ -36,6 +37,8 @@ pub struct HomeCut {
     past: Vec<(Arc<str>, EventTime)>,
     unsent: Vec<Unsent>,
     owed: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    /// All that stand in the desk's book: what is hidden here must not be told there.
+    silences: Vec<Arc<Silence>>,
 }
 
 /// How much of a home there was.
@@ -49,7 +52,7 @@ struct Amount {
 impl HomeCut {
     /// Whether there is nothing that would have to move.
     pub fn is_empty(&self) -> bool {
-        let HomeCut { alerts, groups, past, unsent, owed: _ } = self;
+        let HomeCut { alerts, groups, past, unsent, owed: _, silences: _ } = self;
         alerts.is_empty() && groups.is_empty() && past.is_empty() && unsent.is_empty()
     }
 
@@ -82,6 +85,7 @@ impl DeskCut {
             past: self.past.iter().filter(|(key, _)| here(key)).cloned().collect(),
             unsent: self.outbox.unsent(&here),
             owed: owed(self.owed.iter().map(|(target, keys)| (target, keys.iter())), &here),
+            silences: self.silences.clone(),
         }
     }
 }
@@ -110,6 +114,7 @@ impl Desk {
             past: self.past.in_order().filter(|(key, _)| here(key)).collect(),
             unsent: self.outbox.unsent(&here),
             owed: owed(self.lanes.iter().map(|lane| (&lane.target, lane.owed.iter())), &here),
+            silences: self.silences.iter().cloned().collect(),
         }
     }
 
@@ -171,7 +176,7 @@ impl Desk {
     pub(super) fn adopt_home(&mut self, home: SourceId, part: HomeCut, out: &mut Vec<DeskOutput>) {
         self.clear_home(&home);
         let Amount { alerts, groups, unsent } = part.amount();
-        let HomeCut { alerts: mut moved, groups: cuts, past, unsent: letters, owed } = part;
+        let HomeCut { alerts: mut moved, groups: cuts, past, unsent: letters, owed, silences } = part;
         for (key, since) in past {
             self.past.add(key, since, self.config.bounds.groups_max);
         }
@@ -194,11 +199,13 @@ impl Desk {
         let fires = |alert: &&Alert| alert.is_firing() && alert.home.as_deref() == Some(&home);
         let firing: Vec<AlertId> = self.alerts.iter().filter(fires).map(|alert| alert.id).collect();
         self.rejoin(firing, out);
+        self.learn_silences(silences, out);
+        self.hide_again(here(&home), out);
         self.reschedule_home(&home, out);
         self.take_signals(&[], out);
     }
 
-    /// An alert that came along and that another home has (`K5`), or for which there is no room: for whoever knows it from
+    /// An alert that came along and that another home has (`K6`), or for which there is no room: for whoever knows it from
     /// this home, it ends. What its rule says of it from now on is judged as any signal is.
     fn end_moved(&mut self, alert: &Alert) {
         let Some(view) = alert.view() else { return };

@@ -13,6 +13,7 @@ use super::clashes::Clash;
 use super::{Desk, DeskOutput, Entry};
 use crate::alert::group::{Group, Leg};
 use crate::alert::life::{Alert, AlertId};
+use crate::alert::silence::{Silence, Silences};
 use crate::model::{EventTime, SourceId, WallTime};
 use crate::notify::outbox::{DeadLetter, OutboxCut};
 
@@ -35,6 +36,9 @@ pub struct DeskCut {
     clashes: Vec<Clash>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     unconfirmed: BTreeSet<SourceId>,
+    /// Since version 2 of the format.
+    #[serde(default)]
+    pub(super) silences: Vec<Arc<Silence>>,
 }
 
 /// One group, by names that outlive a configuration.
@@ -74,6 +78,7 @@ impl Desk {
             dead_letters: self.dead_letters.iter().cloned().collect(),
             journal_total: self.journal.total(),
             full: self.alerts.full,
+            silences: self.silences.iter().cloned().collect(),
             clashes: self.clashes.cut(),
             unconfirmed: self.unconfirmed.clone(),
         }
@@ -94,6 +99,7 @@ impl Desk {
         let mut dropped = Dropped::default();
         self.now = self.now.max(cut.now);
         self.journal.resume(cut.journal_total);
+        self.silences = Silences::restore(cut.silences, cut.now);
         self.alerts.cut();
         self.alerts.full = cut.full;
         self.alerts.restore(cut.alerts);

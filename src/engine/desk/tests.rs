@@ -6,6 +6,7 @@ mod grouping;
 mod homes;
 mod properties;
 mod receivers;
+mod silences;
 mod world;
 
 use expect_test::Expect;

@@ -267,6 +267,65 @@ fn what_fails_while_a_partition_leaves_is_tried_again_by_the_new_owner() {
     );
 }
 
+#[test]
+fn a_silence_goes_along_and_ends_where_the_partition_is() {
+    ops(
+        "
+        0s at orders/0 fire Slow{host=a}
+        0s silence {host=\"a\"} for 10m
+        1m orders/0 moves to b
+        2m at orders/0 fire Down{host=a}
+        3m orders/0 moves to a
+        4m expire 1
+        5m orders/0 moves to b
+        30m end
+        ",
+        expect![[r#"
+            0s          {}:{alertname="Slow"}@orders/0 waits: group_wait until 00:00:30
+            0s          ada: silence_created S1 {host="a"} until 00:10:00, by ada: deploy
+            0s          silence S1 begins: {host="a"} until 00:10:00, by ada: deploy
+            0s          Slow{host="a"} is silenced by S1: {host="a"} until 00:10:00, by ada: deploy
+            30s         {}:{alertname="Slow"}@orders/0 says nothing to ops/slack: silenced by S1
+            30s         {}:{alertname="Slow"}@orders/0 says nothing to ops/mail: silenced by S1
+            30s         {}:{alertname="Slow"}@orders/0 waits: silenced by S1
+            1m          orders/0 went with 1 alerts, 1 groups and 0 unsent notifications
+            1m          b: orders/0 came with 1 alerts, 1 groups and 0 unsent notifications
+            1m          b: silence S1 begins: {host="a"} until 00:10:00, by ada: deploy
+            1m          b: {}:{alertname="Slow"}@orders/0 waits: silenced by S1
+            2m          b: Down{host="a"} is silenced by S1: {host="a"} until 00:10:00, by ada: deploy
+            2m          b: {}:{alertname="Down"}@orders/0 waits: group_wait until 00:02:30
+            2m30s       b: {}:{alertname="Down"}@orders/0 says nothing to ops/slack: silenced by S1
+            2m30s       b: {}:{alertname="Down"}@orders/0 says nothing to ops/mail: silenced by S1
+            2m30s       b: {}:{alertname="Down"}@orders/0 waits: silenced by S1
+            3m          b: orders/0 went with 2 alerts, 2 groups and 0 unsent notifications
+            3m          orders/0 came with 2 alerts, 2 groups and 0 unsent notifications
+            3m          {}:{alertname="Down"}@orders/0 waits: silenced by S1
+            3m          {}:{alertname="Slow"}@orders/0 waits: silenced by S1
+            4m          bob (192.0.2.7): silence_expired S1 {host="a"} until 00:04:00, by ada: deploy
+            4m          silence S1 is over
+            4m          Slow{host="a"} is not silenced any more: S1 is over
+            4m          Down{host="a"} is not silenced any more: S1 is over
+            4m          {}:{alertname="Down"}@orders/0 waits: group_wait until 00:04:30
+            4m          {}:{alertname="Slow"}@orders/0 waits: group_wait until 00:04:30
+            4m30s       → ops/slack #1 New firing Down{host="a"}
+            4m30s       → ops/mail #1 New firing Down{host="a"}
+            4m30s       → ops/slack #1 New firing Slow{host="a"}
+            4m30s       → ops/mail #1 New firing Slow{host="a"}
+            4m30s100ms  {}:{alertname="Down"}@orders/0 #1 arrived at ops/slack, attempt 1, took 100ms
+            4m30s100ms  {}:{alertname="Down"}@orders/0 waits: repeat_interval until 04:04:30
+            4m30s100ms  {}:{alertname="Down"}@orders/0 #1 arrived at ops/mail, attempt 1, took 100ms
+            4m30s100ms  {}:{alertname="Slow"}@orders/0 #1 arrived at ops/slack, attempt 1, took 100ms
+            4m30s100ms  {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 04:04:30
+            4m30s100ms  {}:{alertname="Slow"}@orders/0 #1 arrived at ops/mail, attempt 1, took 100ms
+            5m          orders/0 went with 2 alerts, 2 groups and 0 unsent notifications
+            5m          b: orders/0 came with 2 alerts, 2 groups and 0 unsent notifications
+            5m          b: silence S1 is over
+            5m          b: {}:{alertname="Down"}@orders/0 waits: repeat_interval until 04:04:30
+            5m          b: {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 04:04:30
+        "#]],
+    );
+}
+
 /// Its event time is the same: it may be judged anew after a restart, or say so of long ago.
 #[test]
 fn a_new_life_of_a_group_has_keys_of_its_own_at_the_new_owner() {
