@@ -141,6 +141,8 @@ pub enum WaitReason {
     Underway { sequence: u32 },
     /// Nothing fires and nothing is owed.
     NothingFiring,
+    /// Its partition may be another member's by now.
+    Unconfirmed,
 }
 
 impl WaitReason {
@@ -150,7 +152,7 @@ impl WaitReason {
             | WaitReason::GroupInterval { until }
             | WaitReason::RepeatInterval { until }
             | WaitReason::Undelivered { until } => Some(until),
-            WaitReason::Underway { .. } | WaitReason::NothingFiring => None,
+            WaitReason::Underway { .. } | WaitReason::NothingFiring | WaitReason::Unconfirmed => None,
         }
     }
 }
@@ -164,6 +166,7 @@ impl fmt::Display for WaitReason {
             WaitReason::Undelivered { until } => write!(f, "undelivered, tried anew at {until}"),
             WaitReason::Underway { sequence } => write!(f, "notification {sequence} is under way"),
             WaitReason::NothingFiring => f.write_str("nothing fires"),
+            WaitReason::Unconfirmed => f.write_str("its partition may be another member's"),
         }
     }
 }

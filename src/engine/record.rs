@@ -487,6 +487,11 @@ fn delivery(decision: &Decision) -> Option<DeliveryRecord> {
         | Decision::GroupClosed { .. }
         | Decision::Wait { .. }
         | Decision::Attempt { .. }
+        | Decision::NotLocal { .. }
+        | Decision::HomesDoubted { .. }
+        | Decision::HomeConfirmed { .. }
+        | Decision::HomeAdopted { .. }
+        | Decision::HomeReleased { .. }
         | Decision::ReceiptUnneeded { .. } => return None,
     })
 }

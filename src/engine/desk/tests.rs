@@ -3,6 +3,7 @@
 
 mod bounds;
 mod grouping;
+mod homes;
 mod properties;
 mod receivers;
 mod world;
