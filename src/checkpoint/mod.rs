@@ -179,6 +179,11 @@ fn squeezed(value: &impl Serialize) -> io::Result<Vec<u8>> {
     squeeze.finish()
 }
 
+fn unsqueezed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let unsqueeze = zstd::stream::Decoder::new(bytes).map_err(|error| error.to_string())?;
+    rmp_serde::from_read(io::BufReader::new(unsqueeze)).map_err(|error| error.to_string())
+}
+
 /// Reads a checkpoint back.
 ///
 /// # Errors
@@ -293,8 +298,7 @@ impl Frame {
     }
 
     fn unsqueeze<T: DeserializeOwned>(&self) -> Result<T, CheckpointError> {
-        let bytes = zstd::stream::Decoder::new(&self.content[..]).map_err(|error| self.wrong(error))?;
-        self.unpack(io::BufReader::new(bytes))
+        unsqueezed(&self.content).map_err(|error| self.wrong(error))
     }
 
     fn panes(&self, shard: &mut ShardCut) -> Result<(), CheckpointError> {

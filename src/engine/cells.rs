@@ -19,11 +19,14 @@ use crate::engine::feed::cut::RestoreError;
 use crate::engine::limit::LimitChange;
 use crate::engine::plan::Plan;
 use crate::engine::shard::{AWAY_MAX, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
-use crate::engine::state::{CellCut, CellName, FeedCut, GroupsCut, Reread, RuleCut, ShardCut, SourceCut, StreamCut};
+use crate::engine::state::{
+    ActiveCut, CellCut, CellName, FeedCut, GroupsCut, Reread, RuleCut, ShardCut, SourceCut, StreamCut,
+};
 use crate::model::batch::RawBatch;
 use crate::model::position::{Position, SourceId};
 use crate::model::signal::RuleMeta;
-use crate::model::time::WallTime;
+use crate::model::time::{EventTime, WallTime};
+use crate::rule::hold::Hold;
 
 /// The cells of one thread.
 pub struct Cells {
@@ -379,9 +382,39 @@ impl CellCut {
         CellCut(ShardCut { shard: cut.shard, shards: cut.shards, streams, feeds, cell: cut.cell.clone() })
     }
 
+    /// Holds that are pending.
+    pub fn pending(&self) -> usize {
+        self.0.feeds.iter().flat_map(|feed| &feed.rules).flat_map(|rule| &rule.active).filter_map(pending_since).count()
+    }
+
+    /// Leaves out all pending holds but the `max` oldest.
+    pub fn keep_pending(&mut self, max: usize) {
+        let rules = || self.0.feeds.iter().flat_map(|feed| &feed.rules);
+        let mut since: Vec<EventTime> = rules().flat_map(|rule| &rule.active).filter_map(pending_since).collect();
+        since.sort_unstable();
+        let Some(first_out) = since.get(max).copied() else { return };
+        let mut at_once = max - since.partition_point(|since| *since < first_out); // as many of one tick may stay
+        for rule in self.0.feeds.iter_mut().flat_map(|feed| &mut feed.rules) {
+            rule.active.retain(|active| match pending_since(active) {
+                Some(since) if since == first_out && at_once > 0 => {
+                    at_once -= 1;
+                    true
+                }
+                since => since.is_none_or(|since| since < first_out),
+            });
+        }
+    }
+
     /// Whose it was.
     pub fn name(&self) -> Option<&CellName> {
         self.0.cell.as_ref()
+    }
+}
+
+fn pending_since(active: &ActiveCut) -> Option<EventTime> {
+    match active.hold {
+        Hold::Pending { since } => Some(since),
+        Hold::Clear | Hold::Firing { .. } | Hold::Easing { .. } => None,
     }
 }
 

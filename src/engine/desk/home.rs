@@ -52,6 +52,11 @@ impl HomeCut {
         alerts.is_empty() && groups.is_empty() && past.is_empty() && unsent.is_empty()
     }
 
+    /// Leaves pending alerts out. Nobody was told of them, and their rules say them again with every tick.
+    pub fn leave_pending(&mut self) {
+        self.alerts.retain(|alert| !alert.is_pending());
+    }
+
     fn amount(&self) -> Amount {
         Amount { alerts: self.alerts.len(), groups: self.groups.len(), unsent: self.unsent.len() }
     }
