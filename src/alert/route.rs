@@ -157,8 +157,7 @@ impl RouteNode {
 /// end with a brace, and the name of a topic has none, so no label can look like a home.
 pub fn home_of(group_key: &str) -> Option<SourceId> {
     let (_, home) = group_key.rsplit_once("}@")?;
-    let (topic, partition) = home.rsplit_once('/')?;
-    Some(SourceId::new(topic, partition.parse().ok()?))
+    SourceId::parse(home)
 }
 
 /// The tree, root first.

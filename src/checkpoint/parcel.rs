@@ -44,7 +44,7 @@ pub struct Parcel {
     pub source: SourceId,
     /// The instance id of the member that wrote it.
     pub member: Arc<str>,
-    /// Grows with every parcel of this member.
+    /// Grows with every parcel of one process.
     pub number: u64,
     pub taken_at: WallTime,
     pub shard: CellCut,

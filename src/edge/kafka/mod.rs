@@ -35,6 +35,7 @@ mod context;
 pub mod embedded;
 mod events;
 mod gaps;
+pub mod handover;
 mod lookup;
 mod members;
 mod native;
@@ -53,6 +54,7 @@ use std::time::Duration;
 pub use consumer::{ConsumerConfig, ConsumerHandle, start};
 pub use embedded::EmbeddedCluster;
 pub use events::{BatchLimits, SourceEvent};
+pub use handover::{Handover, HandoverError, PublishError, Publishing};
 pub use lookup::check_topics;
 pub use members::{Company, check_company, local_client_id};
 pub use positions::{Arrivals, ResumePositions};
@@ -105,6 +107,8 @@ pub enum KafkaError {
          events; stop it, or give this one a `kafka.group` of its own"
     )]
     OtherNotLocal { group: String, others: String },
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     #[error("the thread of the Kafka consumer could not be started")]
     Thread(#[source] std::io::Error),
     #[error("the consumer thread ended by a fault of Foghorn's own: {0}")]

@@ -384,8 +384,7 @@ impl World {
 
 /// `orders/3`
 pub(super) fn source(text: &str) -> SourceId {
-    let (topic, partition) = text.split_once('/').expect("topic/partition");
-    SourceId::new(topic, partition.parse().expect("a number"))
+    SourceId::parse(text).expect("topic/partition")
 }
 
 fn member(name: &str) -> Member {
