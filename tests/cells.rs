@@ -152,7 +152,7 @@ impl Member {
         });
         let states = through_bytes(states.expect("it was asked for"));
         self.cells = Cells::new(plan.clone(), 0).expect("it decodes").with_cuts();
-        self.cells.restore(&states, &mut self.said).expect("panes are whole");
+        self.cells.restore(states.iter(), &mut self.said).expect("panes are whole");
         self.handle(ShardInput::Assigned(owned.iter().map(|partition| (0, source(*partition))).collect()));
     }
 

@@ -18,7 +18,9 @@ use crate::api::reload::asking;
 use crate::config::checked::{Config, LogFormat, StreamConfig};
 use crate::config::defaults;
 use crate::edge::history::Retention;
-use crate::edge::kafka::{Company, ConsumerConfig, DeadLetterProducer, KafkaSettings, Start, StreamTopics};
+use crate::edge::kafka::{
+    Company, ConsumerConfig, DeadLetterProducer, Handover, KafkaSettings, Start, StreamTopics, local_client_id,
+};
 use crate::edge::observe;
 use crate::edge::senders::Senders;
 use crate::edge::{clock, kafka, secrets};
@@ -33,6 +35,9 @@ const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
 
 /// Rules named at most where they are why a group cannot be shared.
 const RULES_NAMED: usize = 3;
+
+/// How long Kafka may take for each question about the topic through which partitions move.
+const HANDOVER_MAX: Duration = Duration::from_secs(5);
 
 /// How long a rehearsal waits for Kafka to say which topics it has.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -161,7 +166,17 @@ async fn serve(
         }
     };
     settings.instance.clone_from(&beginning.instance);
-    company(&settings, share(&world.plan)).await?;
+    let sharing = match (world.plan.is_local(), &beginning.instance) {
+        (true, Some(member)) => {
+            settings.client_id = local_client_id(&settings.client_id);
+            company(&settings, Company::Local).await?;
+            Some(share(&config, &settings, member).await?)
+        }
+        _ => {
+            company(&settings, Company::Nobody { because: why_alone(&world.plan) }).await?;
+            None
+        }
+    };
     let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
     let senders = senders(&config)?;
     let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
@@ -175,8 +190,10 @@ async fn serve(
     let Beginning { desk, restore, memory, from, .. } = beginning;
     let plan = world.plan.clone();
     let (engine, reloads) = runtime::reloads();
+    let local = sharing.is_some();
     let (seed, reloads) = (seed(), Some(reloads));
-    let parts = Parts { plan, shards, consumer, dead_letters, seed, status: status.clone(), restore, memory, reloads };
+    let parts =
+        Parts { plan, shards, consumer, dead_letters, seed, status: status.clone(), restore, memory, sharing, reloads };
     tracing::info!(
         rules = world.plan.rules.len(),
         streams = world.streams.len(),
@@ -191,6 +208,7 @@ async fn serve(
         path: args.config.clone(),
         world,
         config,
+        local,
         may_watch: !args.no_watch,
         engine,
         status,
@@ -223,17 +241,30 @@ async fn company(settings: &KafkaSettings, company: Company) -> Result<(), Comma
     }
 }
 
-/// With whom the group may be shared under these rules.
-fn share(plan: &Plan) -> Company {
+/// The way by which partitions move to other members of the group.
+async fn share(config: &Config, settings: &KafkaSettings, member: &str) -> Result<Arc<Handover>, CommandError> {
+    let kafka = config.kafka.as_ref().context("the configuration names no Kafka cluster")?;
+    let topic = kafka.handover().map_err(anyhow::Error::msg)?;
+    let (settings, member, name) = (settings.clone(), member.into(), topic.clone());
+    let start = move || Handover::start(&settings, &name, member, HANDOVER_MAX);
+    let handover = tokio::task::spawn_blocking(start).await??;
+    tracing::info!(
+        topic = &*topic,
+        "all rules are local: others may join the group, and partitions move through this topic"
+    );
+    Ok(Arc::new(handover))
+}
+
+/// Why nobody else may be in the group.
+fn why_alone(plan: &Plan) -> String {
     let others: Vec<String> = plan.rules.iter().filter(|rule| !rule.local).map(|rule| rule.meta.to_string()).collect();
     let more = others.len().saturating_sub(RULES_NAMED);
     let named = others[..others.len() - more].join(", ");
-    let because = match (others.is_empty(), more) {
-        (true, _) => "members of one group need a `state.dir` each".to_owned(),
+    match (others.is_empty(), more) {
+        (true, _) => "members of one group need rules, all of them `local: true`, and a `state.dir` each".to_owned(),
         (false, 0) => format!("these rules are not `local: true`: {named}"),
         (false, more) => format!("these rules are not `local: true`: {named} and {more} more"),
-    };
-    Company::Nobody { because }
+    }
 }
 
 pub(super) fn senders(config: &Config) -> Result<Senders, CommandError> {
@@ -286,6 +317,7 @@ async fn rehearse(
         status,
         restore: Vec::new(),
         memory: None,
+        sharing: None,
         reloads: None,
     };
     let happened = runtime::rehearse(parts, world.desk()).await?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::alert::route::home_of;
 use crate::edge::clock;
 use crate::edge::crash_point::crash_point;
 use crate::edge::senders::Senders;
@@ -14,11 +15,13 @@ use crate::engine::journal::Decision;
 use crate::engine::limit::LimitNews;
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
+use crate::engine::state::CellCut;
 use crate::engine::steady::SteadyClock;
 use crate::model::delivery::{DeliveryId, Outcome};
 use crate::model::position::{Loss, SourceId};
 use crate::model::signal::Signal;
 use crate::model::time::{EventTime, Millis, WallTime};
+use crate::runtime::homes::Parcels;
 use crate::runtime::memory::DeskMemory;
 use crate::runtime::status::{DeskSnapshot, Live, Status};
 
@@ -53,10 +56,23 @@ pub(super) enum DeskMail {
     },
     /// Another desk goes on from here: what comes before this is the old one's, what comes after is the new one's.
     Successor(Box<DeskSuccessor>),
-    /// What this shard sends after this is not in checkpoint `cut`.
+    /// What this shard sends after this is not in checkpoint `cut`; its cells, where it has any, stand so.
     Cut {
         shard: usize,
         cut: u64,
+        cells: Vec<Arc<CellCut>>,
+    },
+    /// A partition arrived, with its cell where that is news, or is somebody else's.
+    Home {
+        shard: usize,
+        input: DeskInput,
+        cell: Option<Arc<CellCut>>,
+    },
+    /// A partition goes to another member, and waits for its parcel.
+    Leaving {
+        shard: usize,
+        home: SourceId,
+        cell: Arc<CellCut>,
     },
 }
 
@@ -67,6 +83,7 @@ impl DeskMail {
             DeskMail::Judged { shard, .. } | DeskMail::Limit { shard, .. } | DeskMail::Cut { shard, .. } => {
                 Some(*shard)
             }
+            DeskMail::Home { shard, .. } | DeskMail::Leaving { shard, .. } => Some(*shard),
             _ => None,
         }
     }
@@ -103,12 +120,16 @@ pub(super) struct WallDesk {
     pub started: Instant,
     /// Where its inputs are logged and its cuts go; without it nothing outlives the process.
     pub memory: Option<DeskMemory>,
+    /// Where partitions move; without it, none does.
+    pub parcels: Option<Parcels>,
 }
 
 struct Receipt {
     receiver: Arc<str>,
     id: DeliveryId,
     outcome: Outcome,
+    /// Of the group it told of.
+    home: Option<SourceId>,
 }
 
 impl WallDesk {
@@ -116,8 +137,10 @@ impl WallDesk {
     pub async fn run(mut self, mut mail: mpsc::Receiver<DeskMail>) -> Desk {
         let mut flights: JoinSet<Receipt> = JoinSet::new();
         let mut snapshot_at = WallTime::MIN;
-        if self.memory.is_some() {
-            self.tell(DeskInput::Restarted, &mut flights);
+        match (&self.memory, &self.parcels) {
+            (Some(_), Some(_)) => self.tell(DeskInput::RestartedUnconfirmed, &mut flights),
+            (Some(_), None) => self.tell(DeskInput::Restarted, &mut flights),
+            (None, _) => {}
         }
         self.relieve(&mut flights);
         loop {
@@ -131,7 +154,10 @@ impl WallDesk {
                 biased;
                 Some(done) = flights.join_next() => {
                     crash_point("delivery_answered");
-                    receipt(done).into_iter().for_each(|input| self.tell(input, &mut flights));
+                    if let Some((input, home)) = receipt(done) {
+                        self.tell(input, &mut flights);
+                        self.publish(home.as_ref());
+                    }
                     crash_point("receipt_logged");
                 }
                 message = mail.recv() => match message {
@@ -142,6 +168,9 @@ impl WallDesk {
             };
         }
         self.drain(&mut flights).await;
+        if let Some(parcels) = &self.parcels {
+            parcels.publish_all(&self.desk).await; // whoever comes next goes on from here
+        }
         self.snapshot();
         self.desk
     }
@@ -153,11 +182,15 @@ impl WallDesk {
         };
         // A mark waits, too: it may be of the cut after this one, where this one takes too long for who asked for it.
         let Some(message) = memory.mail.admit(message.shard(), message) else { return };
-        let DeskMail::Cut { shard, cut } = message else {
+        let DeskMail::Cut { shard, cut, cells } = message else {
             return self.act(message, flights);
         };
+        self.parcels.iter_mut().for_each(|parcels| parcels.take(cells.iter().cloned()));
         if memory.mail.mark(shard) {
             memory.cut(cut, &mut self.desk, &self.status);
+            if let Some(parcels) = &self.parcels {
+                tokio::spawn(parcels.publish_all(&self.desk));
+            }
             for message in memory.mail.release() {
                 self.hear(message, flights);
             }
@@ -167,10 +200,41 @@ impl WallDesk {
     fn act(&mut self, message: DeskMail, flights: &mut JoinSet<Receipt>) {
         let message = match message {
             DeskMail::Successor(next) => return self.succeed(*next, flights),
+            DeskMail::Home { input, cell, .. } => return self.welcome(input, cell, flights),
+            DeskMail::Leaving { home, cell, .. } => {
+                self.parcels.iter_mut().for_each(|parcels| parcels.leave(home.clone(), &cell, &self.desk));
+                return self.tell(DeskInput::HomeReleased { home }, flights); // `O2`
+            }
             message => message,
         };
         let input = input(message, &self.streams, &mut self.limits);
         input.into_iter().for_each(|input| self.tell(input, flights));
+    }
+
+    /// Hears how a partition arrived, or that it is gone, and lets other members know.
+    fn welcome(&mut self, input: DeskInput, cell: Option<Arc<CellCut>>, flights: &mut JoinSet<Receipt>) {
+        let (home, adopted) = match &input {
+            DeskInput::HomeConfirmed { home } => (home.clone(), false),
+            DeskInput::HomeAdopted { home, .. } => (home.clone(), true),
+            DeskInput::HomeReleased { home } => {
+                self.parcels.iter_mut().for_each(|parcels| parcels.forget(home));
+                return self.tell(input, flights);
+            }
+            _ => unreachable!("partitions come and go in three ways"),
+        };
+        self.parcels.iter_mut().for_each(|parcels| parcels.arrived(&home, cell.clone()));
+        self.tell(input, flights);
+        if adopted {
+            self.publish(Some(&home));
+        }
+    }
+
+    /// Writes a partition's parcel, without waiting for Kafka.
+    fn publish(&mut self, home: Option<&SourceId>) {
+        let parcels = self.parcels.as_ref().zip(home);
+        if let Some(sent) = parcels.and_then(|(parcels, home)| parcels.publish(home, &self.desk)) {
+            tokio::spawn(sent.before_telling());
+        }
     }
 
     /// Gives way to another desk. Deliveries under way go on, and their receipts are for it.
@@ -199,7 +263,7 @@ impl WallDesk {
     async fn drain(&mut self, flights: &mut JoinSet<Receipt>) {
         let finish = async {
             while let Some(done) = flights.join_next().await {
-                if let Some(input) = receipt(done) {
+                if let Some((input, _)) = receipt(done) {
                     let mut out = Vec::new();
                     let now = self.now();
                     self.step(now, input, &mut out);
@@ -252,11 +316,22 @@ impl WallDesk {
         for output in out {
             if let DeskOutput::Deliver { receiver, delivery } = output {
                 let senders = self.senders.clone();
+                let home = home_of(&delivery.notification.group_key);
+                let parcels = self.parcels.as_ref().zip(home.as_ref());
+                let known = parcels.and_then(|(parcels, home)| parcels.publish(home, &self.desk));
                 crash_point("delivery_started");
                 flights.spawn(async move {
                     let id = delivery.id;
-                    let outcome = senders.send(&receiver, delivery, clock::now()).await;
-                    Receipt { receiver, id, outcome }
+                    // Who takes over from here on knows that it may have been sent.
+                    let ours = match known {
+                        Some(known) => known.before_telling().await,
+                        None => true,
+                    };
+                    let outcome = match ours {
+                        true => senders.send(&receiver, delivery, clock::now()).await,
+                        false => not_ours(),
+                    };
+                    Receipt { receiver, id, outcome, home }
                 });
             }
         }
@@ -326,7 +401,9 @@ fn input(message: DeskMail, streams: &[Arc<str>], limits: &mut LimitJoin) -> Opt
             DeskInput::InputLost { stream: streams[stream].clone(), source, loss }
         }
         DeskMail::Whole { stream } => DeskInput::InputWhole { stream: streams[stream].clone() },
-        DeskMail::Cut { .. } | DeskMail::Successor(_) => return None,
+        DeskMail::Cut { .. } | DeskMail::Successor(_) | DeskMail::Home { .. } | DeskMail::Leaving { .. } => {
+            return None;
+        }
     })
 }
 
@@ -345,10 +422,15 @@ pub fn tell_dropped(dropped: &Dropped) {
     }
 }
 
+/// Another member has taken the partition over and tells it. The group will say so as well, and this be forgotten.
+fn not_ours() -> Outcome {
+    Outcome::Retry { after: None, throttled: false, reason: "another member has the partition".to_owned() }
+}
+
 /// A delivery that panicked has no receipt; the desk's timeout for it is the net.
-fn receipt(done: Result<Receipt, tokio::task::JoinError>) -> Option<DeskInput> {
+fn receipt(done: Result<Receipt, tokio::task::JoinError>) -> Option<(DeskInput, Option<SourceId>)> {
     match done {
-        Ok(Receipt { receiver, id, outcome }) => Some(DeskInput::Receipt { receiver, id, outcome }),
+        Ok(Receipt { receiver, id, outcome, home }) => Some((DeskInput::Receipt { receiver, id, outcome }, home)),
         Err(error) => {
             tracing::error!("a delivery ended by a fault of Foghorn's own: {error}");
             None
@@ -379,6 +461,7 @@ impl EventDesk {
                 // There is no wall clock to stall against, and nothing is kept.
                 DeskMail::Source(_) | DeskMail::Cut { .. } | DeskMail::Successor(_) => {}
                 DeskMail::Lost { .. } | DeskMail::Whole { .. } => {}
+                DeskMail::Home { .. } | DeskMail::Leaving { .. } => {} // it reads all partitions, alone
             }
             if self.merger.complete() == EventTime::MAX
                 && let Some(done) = done.take()

@@ -269,6 +269,7 @@ fn full(world: &World, args: &BenchArgs, consumer: ConsumerConfig, load: &mut Lo
         status: status.clone(),
         restore: Vec::new(),
         memory: None,
+        sharing: None,
         reloads: None,
     };
     let senders = Senders::new(&[], secrets::process_environment).map_err(|_| anyhow::anyhow!("no senders"))?;

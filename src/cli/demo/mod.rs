@@ -110,6 +110,7 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
         status: status.clone(),
         restore: Vec::new(),
         memory: None,
+        sharing: None,
         reloads: None,
     };
     let desk = Desk::new(sinks.desk(), seed());
