@@ -19,7 +19,8 @@ use crate::config::checked::{Config, LogFormat, StreamConfig};
 use crate::config::defaults;
 use crate::edge::history::Retention;
 use crate::edge::kafka::{
-    Company, ConsumerConfig, DeadLetterProducer, Handover, KafkaSettings, Start, StreamTopics, local_client_id,
+    Company, ConsumerConfig, DeadLetterProducer, Handover, HandoverError, KafkaError, KafkaSettings, Start,
+    StreamTopics, local_client_id,
 };
 use crate::edge::observe;
 use crate::edge::senders::Senders;
@@ -245,9 +246,20 @@ async fn company(settings: &KafkaSettings, company: Company) -> Result<(), Comma
 async fn share(config: &Config, settings: &KafkaSettings, member: &str) -> Result<Arc<Handover>, CommandError> {
     let kafka = config.kafka.as_ref().context("the configuration names no Kafka cluster")?;
     let topic = kafka.handover().map_err(anyhow::Error::msg)?;
-    let (settings, member, name) = (settings.clone(), member.into(), topic.clone());
-    let start = move || Handover::start(&settings, &name, member, HANDOVER_MAX);
-    let handover = tokio::task::spawn_blocking(start).await??;
+    let member: Arc<str> = member.into();
+    let handover = loop {
+        let (settings, member, name) = (settings.clone(), member.clone(), topic.clone());
+        let start = move || Handover::start(&settings, &name, member, HANDOVER_MAX);
+        match tokio::task::spawn_blocking(start).await? {
+            Ok(handover) => break handover,
+            Err(error @ KafkaError::Handover(HandoverError::NotCompacted { .. })) => return Err(error.into()),
+            Err(error) => tracing::warn!("{error}; trying again"), // Kafka may be away
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HANDOVER_MAX) => {}
+            () = stop_signal() => anyhow::bail!("told to stop before it began"),
+        }
+    };
     tracing::info!(
         topic = &*topic,
         "all rules are local: others may join the group, and partitions move through this topic"
