@@ -152,7 +152,7 @@ impl Member {
         });
         let states = through_bytes(states.expect("it was asked for"));
         self.cells = Cells::new(plan.clone(), 0).expect("it decodes").with_cuts();
-        self.cells.restore(&states, &mut self.said).expect("panes are whole");
+        self.cells.restore(states.iter(), &mut self.said).expect("panes are whole");
         self.handle(ShardInput::Assigned(owned.iter().map(|partition| (0, source(*partition))).collect()));
     }
 
@@ -211,8 +211,8 @@ fn moved(
 ) -> (BTreeMap<SourceId, Vec<String>>, usize, usize) {
     let mut members: Vec<Member> = (0..3).map(|_| Member::new(plan)).collect();
     let mut owner: Vec<usize> = (0..PARTITIONS).map(|_| rng.random_range(0..3)).collect();
-    let mut next = vec![0; PARTITIONS];
-    let mut tenure = vec![1; PARTITIONS];
+    let mut next = [0; PARTITIONS];
+    let mut tenure = [1; PARTITIONS];
     for (partition, owner) in owner.iter().enumerate() {
         members[*owner].take(partition, 1, None);
     }

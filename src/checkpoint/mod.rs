@@ -36,6 +36,7 @@ use crate::model::WallTime;
 /// | --- | --- |
 /// | 1 | the first |
 /// | 2 | silences, and what they hide: an older Foghorn would forget them without a word. Read from 1, there are none |
+/// | 2 | homes, cells: an older Foghorn would take what is one partition's for everybody's. Read from 1, there are none |
 ///
 /// What an older file does not have stands as `#[serde(default)]` at the field, and is what there was then.
 pub const VERSION: u32 = 2;

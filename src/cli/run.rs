@@ -18,7 +18,10 @@ use crate::api::reload::asking;
 use crate::config::checked::{Config, LogFormat, StreamConfig};
 use crate::config::defaults;
 use crate::edge::history::Retention;
-use crate::edge::kafka::{Company, ConsumerConfig, DeadLetterProducer, KafkaSettings, Start, StreamTopics};
+use crate::edge::kafka::{
+    Company, ConsumerConfig, DeadLetterProducer, Handover, HandoverError, KafkaError, KafkaSettings, Start,
+    StreamTopics, local_client_id,
+};
 use crate::edge::observe;
 use crate::edge::senders::Senders;
 use crate::edge::{clock, kafka, secrets};
@@ -33,6 +36,9 @@ const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
 
 /// Rules named at most where they are why a group cannot be shared.
 const RULES_NAMED: usize = 3;
+
+/// How long Kafka may take for each question about the topic through which partitions move.
+const HANDOVER_MAX: Duration = Duration::from_secs(5);
 
 /// How long a rehearsal waits for Kafka to say which topics it has.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -161,7 +167,17 @@ async fn serve(
         }
     };
     settings.instance.clone_from(&beginning.instance);
-    company(&settings, share(&world.plan)).await?;
+    let sharing = match (world.plan.is_local(), &beginning.instance) {
+        (true, Some(member)) => {
+            settings.client_id = local_client_id(&settings.client_id);
+            company(&settings, Company::Local).await?;
+            Some(share(&config, &settings, member).await?)
+        }
+        _ => {
+            company(&settings, Company::Nobody { because: why_alone(&world.plan) }).await?;
+            None
+        }
+    };
     let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
     // What is asked before the desk runs is answered from what it begins with.
     *status.desk.lock() = DeskSnapshot::of(&beginning.desk);
@@ -184,6 +200,7 @@ async fn serve(
     let Beginning { desk, restore, memory, from, .. } = beginning;
     let plan = world.plan.clone();
     let (engine, reloads) = runtime::reloads();
+    let local = sharing.is_some();
     let parts = Parts {
         plan,
         shards,
@@ -193,6 +210,7 @@ async fn serve(
         status: status.clone(),
         restore,
         memory,
+        sharing,
         reloads: Some(reloads),
         operations: Some(operations),
     };
@@ -210,6 +228,7 @@ async fn serve(
         path: args.config.clone(),
         world,
         config,
+        local,
         may_watch: !args.no_watch,
         engine,
         status,
@@ -242,17 +261,41 @@ async fn company(settings: &KafkaSettings, company: Company) -> Result<(), Comma
     }
 }
 
-/// With whom the group may be shared under these rules.
-fn share(plan: &Plan) -> Company {
+/// The way by which partitions move to other members of the group.
+async fn share(config: &Config, settings: &KafkaSettings, member: &str) -> Result<Arc<Handover>, CommandError> {
+    let kafka = config.kafka.as_ref().context("the configuration names no Kafka cluster")?;
+    let topic = kafka.handover().map_err(anyhow::Error::msg)?;
+    let member: Arc<str> = member.into();
+    let handover = loop {
+        let (settings, member, name) = (settings.clone(), member.clone(), topic.clone());
+        let start = move || Handover::start(&settings, &name, member, HANDOVER_MAX);
+        match tokio::task::spawn_blocking(start).await? {
+            Ok(handover) => break handover,
+            Err(error @ KafkaError::Handover(HandoverError::NotCompacted { .. })) => return Err(error.into()),
+            Err(error) => tracing::warn!("{error}; trying again"), // Kafka may be away
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HANDOVER_MAX) => {}
+            () = stop_signal() => anyhow::bail!("told to stop before it began"),
+        }
+    };
+    tracing::info!(
+        topic = &*topic,
+        "all rules are local: others may join the group, and partitions move through this topic"
+    );
+    Ok(Arc::new(handover))
+}
+
+/// Why nobody else may be in the group.
+fn why_alone(plan: &Plan) -> String {
     let others: Vec<String> = plan.rules.iter().filter(|rule| !rule.local).map(|rule| rule.meta.to_string()).collect();
     let more = others.len().saturating_sub(RULES_NAMED);
     let named = others[..others.len() - more].join(", ");
-    let because = match (others.is_empty(), more) {
-        (true, _) => "members of one group need a `state.dir` each".to_owned(),
+    match (others.is_empty(), more) {
+        (true, _) => "members of one group need rules, all of them `local: true`, and a `state.dir` each".to_owned(),
         (false, 0) => format!("these rules are not `local: true`: {named}"),
         (false, more) => format!("these rules are not `local: true`: {named} and {more} more"),
-    };
-    Company::Nobody { because }
+    }
 }
 
 pub(super) fn senders(config: &Config) -> Result<Senders, CommandError> {
@@ -305,6 +348,7 @@ async fn rehearse(
         status,
         restore: Vec::new(),
         memory: None,
+        sharing: None,
         reloads: None,
         operations: None,
     };

@@ -24,7 +24,7 @@ use crate::engine::state::{
 };
 use crate::model::batch::RawBatch;
 use crate::model::position::{Position, SourceId};
-use crate::model::signal::RuleMeta;
+use crate::model::signal::{RuleMeta, Signal};
 use crate::model::time::{EventTime, WallTime};
 use crate::rule::hold::Hold;
 
@@ -81,6 +81,16 @@ pub enum Said {
     Unclaimed(SourceId),
 }
 
+impl Said {
+    /// What a shard says as well.
+    pub fn of_shard(&self) -> Option<&ShardOutput> {
+        match self {
+            Said::Shard(output) => Some(output),
+            Said::Cut { .. } | Said::Unclaimed(_) => None,
+        }
+    }
+}
+
 impl Cells {
     /// # Errors
     /// A stream cannot be decoded as it is declared.
@@ -115,7 +125,11 @@ impl Cells {
     ///
     /// # Errors
     /// The panes in a cut cannot be read; the cells are of no use then.
-    pub fn restore(&mut self, cuts: &[ShardCut], out: &mut Vec<Said>) -> Result<(), RestoreError> {
+    pub fn restore<'a>(
+        &mut self,
+        cuts: impl Iterator<Item = &'a ShardCut>,
+        out: &mut Vec<Said>,
+    ) -> Result<(), RestoreError> {
         for cut in cuts {
             if let Some(CellName { home, tenure }) = cut.cell.clone() {
                 self.begin(home, tenure, std::slice::from_ref(cut), out)?;
@@ -351,6 +365,26 @@ impl Cells {
         self.lossy.clone_from(&old.lossy);
         self.retired = old.retired.clone();
     }
+}
+
+/// Ends every alert that shards or cells held: what goes on is of the other kind, and knows none of them.
+///
+/// # Errors
+/// A cut cannot be read.
+pub fn end_all(cuts: &[ShardCut]) -> Result<Vec<Signal>, RestoreError> {
+    let nothing = Arc::new(Plan::build(&[], &[]));
+    let mut signals = Vec::new();
+    for cut in cuts {
+        let mut shard = Shard::new(0, 1, nothing.clone(), 0).expect("there is no stream to decode");
+        let mut said = Vec::new();
+        shard.restore(&[ShardCut { shard: 0, ..cut.clone() }], &mut said)?;
+        let home = cut.cell.as_ref().map(|cell| Arc::new(cell.home.clone()));
+        signals.extend(said.into_iter().filter_map(|output| match output {
+            ShardOutput::Signal(signal) => Some(Signal { home: home.clone(), ..signal }),
+            _ => None,
+        }));
+    }
+    Ok(signals)
 }
 
 impl Making {

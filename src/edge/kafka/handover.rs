@@ -468,7 +468,10 @@ impl Heard {
             Some(bytes) => {
                 let member = header(MEMBER).unwrap_or("(unknown)").into();
                 let tenure = header(TENURE).and_then(|tenure| tenure.parse().ok()).unwrap_or(0);
-                self.newest.insert(source, Newest { member, tenure, bytes: bytes.to_vec() });
+                // Who has been outpaced and has not heard of it yet hides nobody's parcel (`V5`).
+                if self.newest.get(&source).is_none_or(|newest| newest.tenure <= tenure) {
+                    self.newest.insert(source, Newest { member, tenure, bytes: bytes.to_vec() });
+                }
             }
             None => drop(self.newest.remove(&source)),
         }

@@ -57,7 +57,7 @@ pub use events::{BatchLimits, SourceEvent};
 pub use handover::{Handover, HandoverError, PublishError, Publishing};
 pub use lookup::check_topics;
 pub use members::{Company, check_company, local_client_id};
-pub use positions::ResumePositions;
+pub use positions::{Arrivals, ResumePositions};
 pub use producer::{
     Compression, DeadLetter, DeadLetterProducer, Outgoing, Producer, ProducerCounts, ProducerOptions, SendError,
 };

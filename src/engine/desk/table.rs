@@ -193,10 +193,10 @@ impl AlertTable {
     }
 
     /// Takes an alert as another desk knew it. Gives it back where another home has it, or there is no room.
-    pub(super) fn adopt(&mut self, alert: Alert) -> Result<(), Alert> {
+    pub(super) fn adopt(&mut self, alert: Alert) -> Result<(), Box<Alert>> {
         let live = !matches!(alert.life, Life::Resolved { .. });
         if self.held_elsewhere(alert.id, &alert.home).is_some() || (live && self.live() >= self.alerts_max) {
-            return Err(alert);
+            return Err(Box::new(alert));
         }
         let id = alert.id;
         if let Some(Alert { life: Life::Resolved { .. }, changed_at, .. }) = self.alerts.get(&id) {
