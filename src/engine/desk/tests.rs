@@ -2,6 +2,7 @@
 //! `UPDATE_EXPECT=1` rewrites the answers; read the diff.
 
 mod bounds;
+mod clashes;
 mod grouping;
 mod homes;
 mod properties;
