@@ -34,7 +34,10 @@ use crate::model::WallTime;
 /// | version | what is new |
 /// | --- | --- |
 /// | 1 | the first |
-pub const VERSION: u32 = 1;
+/// | 2 | silences, and what they hide: an older Foghorn would forget them without a word. Read from 1, there are none |
+///
+/// What an older file does not have stands as `#[serde(default)]` at the field, and is what there was then.
+pub const VERSION: u32 = 2;
 
 /// The oldest version that can be read.
 pub const VERSION_MIN: u32 = 1;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +40,7 @@ pub struct Live {
     pub producer: Producer,
     pub topic: String,
     pub folder: tempfile::TempDir,
+    args: Vec<String>,
     /// The stand-in lives in it.
     _runtime: tokio::runtime::Runtime,
 }
@@ -53,7 +55,7 @@ impl Live {
         let webhook = runtime.block_on(WebhookStandin::start(silent())).expect("loopback has free ports");
         let folder = tempfile::tempdir().expect("a folder");
         let config = format!(
-            "kafka:\n  brokers: [\"{}\"]\n  group: {}\n  start: earliest\n  properties: {{ fetch.wait.max.ms: 20 }}\n\
+            "kafka:\n  brokers: [\"{}\"]\n  group: {}\n  start: earliest\n  properties: {{ fetch.wait.max.ms: 20, session.timeout.ms: 3000, heartbeat.interval.ms: 300 }}\n\
              streams:\n  requests:\n    topics: {topic}\n    format: json\n    time: {{ field: ts, format: epoch_ms }}\n    \
              lateness: 200ms\n    idle_timeout: 1s\n    fields: {{ service: string, status: int }}\n{keys}\
              rules: rules.yaml\n\
@@ -66,19 +68,17 @@ impl Live {
         );
         fs::write(folder.path().join("foghorn.yaml"), config).expect("written");
         fs::write(folder.path().join("rules.yaml"), rules).expect("written");
-        let log = fs::File::create(folder.path().join("log")).expect("made");
-        let process = Command::new(env!("CARGO_BIN_EXE_foghorn"))
-            .args(["run", "--shards", "2"])
-            .args(args)
-            .current_dir(&folder)
-            .env_remove("FOGHORN_CONFIG")
-            .env("FOGHORN_LOG", "info,foghorn::journal=debug")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the program is built");
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let running = run(folder.path(), &args);
         let producer = cluster.producer();
-        Live { running: Running(process), webhook, producer, topic, folder, _runtime: runtime }
+        Live { running, webhook, producer, topic, folder, args, _runtime: runtime }
+    }
+
+    /// Kills it, and starts it again in the same folder. What it said before is not in the log any more.
+    pub fn kill_and_start(&mut self) {
+        let _ = self.running.0.kill();
+        let _ = self.running.0.wait();
+        self.running = run(self.folder.path(), &self.args);
     }
 
     pub fn log(&self) -> String {
@@ -164,6 +164,21 @@ impl Live {
         let status = wait_for("the process to end", || self.running.0.try_wait().expect("a child"));
         (status, self.webhook, self.folder)
     }
+}
+
+/// The program, with a log of its own.
+fn run(folder: &Path, args: &[String]) -> Running {
+    let log = fs::File::create(folder.join("log")).expect("made");
+    let process = Command::new(env!("CARGO_BIN_EXE_foghorn"))
+        .args(["run", "--shards", "2"])
+        .args(args)
+        .current_dir(folder)
+        .env_remove("FOGHORN_CONFIG")
+        .env("FOGHORN_LOG", "info,foghorn::journal=debug")
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn();
+    Running(process.expect("the program is built"))
 }
 
 /// Milliseconds since the epoch.

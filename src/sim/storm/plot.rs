@@ -3,6 +3,7 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use super::operators::{self, Ask};
 use super::options::{Fault, Options};
 use super::topic::{START, STORM};
 use crate::checkpoint::CRASH_POINTS;
@@ -30,6 +31,8 @@ pub enum Turn {
     Skew(i64),
     /// A checkpoint is asked for out of turn.
     Checkpoint,
+    /// Somebody wants something of the desk.
+    Ask(Ask),
 }
 
 /// Everything that happens, in order.
@@ -74,6 +77,7 @@ fn of(fault: Fault, at: i64, options: &Options, dice: &mut StdRng) -> Vec<(i64, 
             vec![(at, Turn::Skew(skew)), (at + length, Turn::Skew(0))]
         }
         Fault::Slow => vec![(at, Turn::Checkpoint)],
+        Fault::Silence => operators::turns(at, length, dice),
         _ => Vec::new(),
     }
 }

@@ -200,6 +200,11 @@ impl World<'_> {
             }
             Turn::Full(full) => self.outside.disk.set_full(full),
             Turn::Skew(skew) => self.set_clock(skew),
+            Turn::Ask(ask) => {
+                if let Some(member) = &mut self.member {
+                    member.operate(&mut self.outside, ask);
+                }
+            }
             Turn::Checkpoint => {
                 if let Some(member) = self.member.as_mut().filter(|member| !member.is_keeping()) {
                     member.begin_checkpoint(&mut self.outside);
