@@ -9,7 +9,7 @@ use foghorn::engine::plan::Plan;
 use foghorn::engine::shard::{AWAY_MAX, Shard, ShardInput, ShardOutput};
 use foghorn::engine::state::ShardCut;
 use foghorn::model::batch::RawBatchBuilder;
-use foghorn::model::position::SourceId;
+use foghorn::model::position::{Position, SourceId};
 use foghorn::model::signal::Transition;
 use foghorn::model::time::{Millis, WallTime};
 
@@ -112,6 +112,15 @@ impl World {
 
     fn wall(&mut self, second: i64) {
         self.tell(ShardInput::Wall(WallTime(second * 1000)));
+    }
+
+    /// What the broker says of the end of a partition, from now to then; the shard looks at the clock each second.
+    fn silence(&mut self, seconds: std::ops::Range<i64>, partition: usize, end: Option<i64>) {
+        for second in seconds {
+            let now = WallTime(second * 1000);
+            self.tell(ShardInput::Reading { source: source(partition), now, end, lag: None });
+            self.wall(second);
+        }
     }
 
     fn check(&self, expect: Expect) {
@@ -270,5 +279,35 @@ fn a_gap_outlives_the_process_that_saw_it() {
         170s Slow cart Resolved(Normal)
         170s Slow web Resolved(Normal)
         - whole again
+    "#]]);
+}
+
+/// `S8`: Kafka was away for longer than `idle_timeout`, and now partition 0 is read to its end: by the consumer, in whose
+/// queue there are a gap and an event before that end. That the end is reached is known first, and was taken for
+/// silence: the other partition carried time on over what was lost and over what was still to come.
+#[test]
+fn what_was_read_and_waits_to_be_taken_is_no_silence() {
+    let mut world = World::new();
+    world.traffic(0..40, 20);
+    world.tell(ShardInput::End(Position { source: source(0), offset: 40 }));
+    world.silence(40..100, 0, Some(40));
+    world.silence(100..800, 0, None);
+    world.silence(800..802, 0, Some(141));
+    (40..90).for_each(|second| world.event(1, second, 20));
+    world.said.push_str("- taken from the queue\n");
+    world.tell(ShardInput::Gap { source: source(0), lost: Some(100) });
+    world.offsets[0] = 140;
+    world.event(0, 85, 20);
+    world.tell(ShardInput::End(Position { source: source(0), offset: 141 }));
+    world.silence(802..1403, 0, Some(141));
+    (90..140).for_each(|second| world.event(1, second, 20));
+    world.check(expect![[r#"
+        10s Many cart Firing
+        10s Many web Firing
+        - taken from the queue
+        - requests/0 Expired { records: 100 }
+        120s Many cart Resolved(Normal)
+        - whole again
+        130s Gone cart Firing
     "#]]);
 }

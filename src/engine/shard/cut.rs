@@ -171,6 +171,7 @@ impl Shard {
             stream.away.clone_from(&old.away);
             stream.missing.clone_from(&old.missing);
             stream.lossy = old.lossy;
+            stream.ends.clone_from(&old.ends);
             stream.status = old.status.clone();
         }
         // To know one's partitions is to have been told, of all or none.

@@ -21,7 +21,7 @@ pub enum FromSource {
     Assigned(Vec<SourceId>),
     Revoked(Vec<SourceId>),
     Gap { source: SourceId, lost: Option<u64> },
-    End(SourceId),
+    End(Position),
 }
 
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl Member {
         let to = end.min(from + outside.dice.random_range(1..20));
         if from >= to {
             reading.at_end = true;
-            queue.push_back(FromSource::End(source));
+            queue.push_back(FromSource::End(Position { source, offset: reading.next }));
             return;
         }
         let mut batch = RawBatchBuilder::default();
@@ -155,7 +155,7 @@ impl Member {
             FromSource::Assigned(list) => ShardInput::Assigned(list.into_iter().map(|source| (0, source)).collect()),
             FromSource::Revoked(list) => ShardInput::Revoked(list),
             FromSource::Gap { source, lost } => ShardInput::Gap { source, lost },
-            FromSource::End(source) => ShardInput::Reading { source, now: outside.wall(), lag: Some(0) },
+            FromSource::End(end) => ShardInput::End(end),
         }
     }
 
@@ -167,8 +167,9 @@ impl Member {
             .map(|(partition, reading)| {
                 let of = &outside.partitions[*partition];
                 let left = (of.end(outside.now) - of.base) as i64 - reading.next;
-                let lag = if reading.at_end && left <= 0 { 0 } else { left.max(1) as u64 };
-                ShardInput::Reading { source: of.source.clone(), now: outside.wall(), lag: Some(lag) }
+                let end = (reading.at_end && left <= 0).then_some(reading.next);
+                let lag = Some(left.max(0) as u64);
+                ShardInput::Reading { source: of.source.clone(), now: outside.wall(), end, lag }
             })
             .collect()
     }
