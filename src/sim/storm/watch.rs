@@ -25,7 +25,7 @@ use super::topic::{Kind, Partition, SERVICES};
 use crate::alert::life::{AlertName, Change};
 use crate::engine::desk::{Desk, DeskInput, DeskOutput};
 use crate::engine::journal::Decision;
-use crate::engine::shard::ShardStatus;
+use crate::engine::shard::{ShardStatus, StreamStatus};
 use crate::engine::state::ShardCut;
 use crate::model::refusal::Scope;
 use crate::model::signal::ResolvedBecause;
@@ -81,6 +81,8 @@ pub struct Watch {
     /// Of the records handed to shards in this life: the last place by partition, how many came late, from the future.
     fresh: BTreeMap<usize, i64>,
     expected: Expected,
+    /// Events that a shard had before it went on with other rules, whose feeds count from there on.
+    before_reload: BTreeMap<usize, u64>,
     pub deliveries: u64,
     pub checkpoints: u64,
 }
@@ -122,6 +124,7 @@ impl Watch {
         self.life = life;
         (self.fresh, self.expected) = (BTreeMap::new(), Expected::default());
         (self.marks, self.own) = (BTreeMap::new(), BTreeMap::new());
+        self.before_reload.clear();
         self.firing.clear();
         self.floor = cuts.iter().flat_map(|cut| &cut.streams).map(|stream| stream.joined).min();
         self.floors.clear();
@@ -144,6 +147,11 @@ impl Watch {
     /// The log has a hole: what comes now may be forgotten.
     pub fn log_broke(&mut self) {
         self.log_broken = true;
+    }
+
+    /// A shard went on with other rules.
+    pub fn succeeded(&mut self, shard: usize, status: &ShardStatus) {
+        self.before_reload.insert(shard, feed_rows(&status.streams[0]));
     }
 
     /// What a shard said, on its way to the desk.
@@ -376,6 +384,7 @@ impl Watch {
         let streams = || shards.iter().map(|shard| &shard.streams[0]);
         let refused = |reason| streams().map(|stream| stream.refused.get(reason)).sum::<u64>();
         let (records, repeats): (u64, u64) = (streams().map(|s| s.records).sum(), streams().map(|s| s.repeats).sum());
+        let before_reload = self.before_reload.clone();
         let mut same = |what: &str, a: u64, b: u64| {
             if a != b {
                 self.fail("V1", format!("{what}: {a} and {b}"));
@@ -386,9 +395,10 @@ impl Watch {
         let undecoded: u64 = undecoded.map(|reason| refused(*reason)).sum();
         let events: u64 = streams().map(|stream| stream.events).sum();
         same("records, and events with what was refused", records, events + undecoded);
-        for stream in streams() {
+        for (shard, stream) in streams().enumerate() {
             for feed in &stream.feeds {
-                same("rows of a feed, and events", feed.rows, stream.events - stream.refused.get(Refusal::Future));
+                let before = before_reload.get(&shard).copied().unwrap_or(0);
+                same("rows of a feed, and events", feed.rows + before, feed_rows(stream));
                 let out = feed.filtered + feed.late + feed.overflowed + feed.recorded;
                 same("rows of a feed, and where they went", feed.rows, out);
             }
@@ -414,4 +424,9 @@ impl Watch {
             }
         }
     }
+}
+
+/// Events that come to every feed of a stream.
+fn feed_rows(stream: &StreamStatus) -> u64 {
+    stream.events - stream.refused.get(Refusal::Future)
 }

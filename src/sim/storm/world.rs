@@ -1,6 +1,7 @@
 //! The course of a storm: moment by moment, who acts, and what happens to them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rand::Rng;
 
@@ -11,6 +12,7 @@ use super::topic::{self, HEAL, START, STORM};
 use super::watch::Watch;
 use super::{Outside, Report, SimDisk, Stage, receivers, verdict};
 use crate::checkpoint::dir::Disk;
+use crate::engine::plan::Plan;
 
 /// One moment.
 const STEP: i64 = 500;
@@ -178,6 +180,7 @@ impl World<'_> {
             Turn::CutPower => self.end(true),
             Turn::Trap(point, times) => self.outside.disk.set_trap(point, times),
             Turn::Stop => self.stop(),
+            Turn::Reload => self.reload(),
             Turn::Revoke(partitions) => {
                 if let Some(member) = &mut self.member {
                     member.revoke(&mut self.outside, &partitions);
@@ -201,9 +204,7 @@ impl World<'_> {
             Turn::Full(full) => self.outside.disk.set_full(full),
             Turn::Skew(skew) => self.set_clock(skew),
             Turn::Checkpoint => {
-                if let Some(member) = self.member.as_mut().filter(|member| !member.is_keeping()) {
-                    member.begin_checkpoint(&mut self.outside);
-                }
+                self.member.iter_mut().for_each(Member::begin_checkpoint);
             }
         }
     }
@@ -252,9 +253,7 @@ impl World<'_> {
         member.stop_reading();
         self.frozen.clear();
         self.run_actors(TURNS_MAX);
-        if let Some(member) = self.member.as_mut().filter(|member| !member.is_keeping()) {
-            member.begin_checkpoint(&mut self.outside);
-        }
+        self.member.iter_mut().for_each(Member::begin_checkpoint);
         self.run_actors(TURNS_MAX);
         let patience = self.outside.now + 10_000;
         let due: Vec<_> = self.outside.answers.range(..=(patience, u64::MAX)).map(|(key, _)| *key).collect();
@@ -266,9 +265,24 @@ impl World<'_> {
         self.bury();
         self.end(false);
         if self.outside.options.has(Fault::Reload) {
-            self.edited = !self.edited;
-            self.was_edited = true;
+            self.edit();
         }
+    }
+
+    /// The rules in its files are others.
+    fn edit(&mut self) -> Arc<Plan> {
+        self.edited = !self.edited;
+        self.was_edited = true;
+        self.plan()
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        self.outside.stage.plans[usize::from(self.edited)].clone()
+    }
+
+    fn reload(&mut self) {
+        let plan = self.edit();
+        self.member.iter_mut().for_each(|member| member.reload(plan.clone()));
     }
 
     fn start(&mut self) {
@@ -285,7 +299,7 @@ impl World<'_> {
             self.outside.watch.log_broke();
         }
         self.lives += 1;
-        let plan = self.outside.stage.plans[usize::from(self.edited)].clone();
+        let plan = self.plan();
         self.outside.say(format!("process {} starts with {} shards", self.lives, self.shards));
         match Member::start(&mut self.outside, self.lives, plan, self.shards) {
             Ok(member) => self.member = Some(member),
