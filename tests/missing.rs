@@ -58,8 +58,8 @@ fn source(partition: usize) -> SourceId {
     SourceId::new("requests", partition as i32)
 }
 
-fn plan() -> Arc<Plan> {
-    let loaded = load_rules_from_text("all.yaml", RULES);
+fn plan(rules: &str) -> Arc<Plan> {
+    let loaded = load_rules_from_text("all.yaml", rules);
     assert!(loaded.is_valid(), "{}", loaded.diagnostics.render(false));
     let schemas: Vec<_> = loaded.streams.iter().map(|stream| stream.schema.clone()).collect();
     Arc::new(Plan::build(&schemas, &loaded.rules.rules))
@@ -67,7 +67,11 @@ fn plan() -> Arc<Plan> {
 
 impl World {
     fn new() -> World {
-        let shard = Shard::new(0, 1, plan(), 0).expect("it decodes").with_cuts();
+        World::of(RULES)
+    }
+
+    fn of(rules: &str) -> World {
+        let shard = Shard::new(0, 1, plan(rules), 0).expect("it decodes").with_cuts();
         let mut world = World { shard, offsets: [0; 2], said: String::new() };
         world.tell(ShardInput::Assigned(vec![(0, source(0)), (0, source(1))]));
         world
@@ -269,7 +273,7 @@ fn a_gap_outlives_the_process_that_saw_it() {
     world.traffic(0..40, 200);
     world.tell(ShardInput::Gap { source: source(0), lost: Some(100) });
     let cut = world.tell(ShardInput::Cut(1)).expect("one shard alone gives its cut at once");
-    let mut shard = Shard::new(0, 1, plan(), 0).expect("it decodes").with_cuts();
+    let mut shard = Shard::new(0, 1, plan(RULES), 0).expect("it decodes").with_cuts();
     shard.restore(&[cut], &mut Vec::new()).expect("it is whole");
     let mut world = World { shard, offsets: [140, 140], said: String::new() };
     world.tell(ShardInput::Assigned(vec![(0, source(0)), (0, source(1))]));
@@ -309,5 +313,31 @@ fn what_was_read_and_waits_to_be_taken_is_no_silence() {
         120s Many cart Resolved(Normal)
         - whole again
         130s Gone cart Firing
+    "#]]);
+}
+
+/// The clock is set back by an hour: what comes is refused, for its time has not come. The end of a partition that lost
+/// records says nothing then of the time until when they are missing, and what was refused is not known to be nothing.
+#[test]
+fn a_clock_that_is_an_hour_slow_does_not_date_a_gap() {
+    let rules = RULES.replace("future_max: 100y", "future_max: 1m");
+    let mut world = World::of(&rules);
+    world.wall(100);
+    world.traffic(0..40, 20);
+    world.tell(ShardInput::Gap { source: source(0), lost: Some(50) });
+    world.offsets[0] = 90;
+    world.wall(-3_500);
+    world.event(0, 92, 20);
+    world.tell(ShardInput::End(Position { source: source(0), offset: 91 }));
+    world.silence(-3_500..-3_490, 0, Some(91));
+    world.said.push_str("- the clock is right again\n");
+    world.wall(100);
+    world.traffic(100..160, 20);
+    world.check(expect![[r#"
+        10s Many cart Firing
+        10s Many web Firing
+        - requests/0 Expired { records: 50 }
+        - the clock is right again
+        - whole again
     "#]]);
 }

@@ -445,11 +445,15 @@ impl StreamState {
     /// Nothing is left to read, now.
     pub(super) fn at_end(&mut self, source: &SourceId, now: WallTime) {
         self.watermarks.at_end(source, now);
+        // The clock may have been set back; events that were seen are no older than those that were not.
+        let seen = self.progress.iter().filter_map(|shard| shard.latest).chain(self.watermarks.newest()).max();
+        let seen = seen.unwrap_or(EventTime::MIN);
+        // Where it is so slow that nothing is taken any more, nobody knows what time it is: the gap stays open.
+        if self.watermarks.is_future(seen, now) {
+            return;
+        }
         if self.gaps.remove(source) {
-            // The clock may have been set back; events that were seen are no older than those that were not.
-            let seen = self.progress.iter().filter_map(|shard| shard.latest).chain(self.watermarks.newest()).max();
-            let seen = seen.map_or(EventTime::MIN, |seen| seen + self.watermarks.lateness());
-            self.whole_since = self.whole_since.max(EventTime(now.0)).max(seen);
+            self.whole_since = self.whole_since.max(EventTime(now.0)).max(seen + self.watermarks.lateness());
         }
     }
 }

@@ -240,12 +240,18 @@ impl Member {
     /// The clock moved: what is due now becomes something to do.
     pub fn pulse(&mut self, outside: &mut Outside<'_>) {
         self.pulses.extend(0..self.shards.len());
-        let statuses: Vec<ShardStatus> = self.shards.iter().map(Shard::status).collect();
+        let statuses = self.show(outside);
         let stalls = self.stalls.look(outside.wall(), statuses.iter());
         self.mail.extend(stalls.into_iter().map(Mail::Input));
-        outside.watch.look(&statuses, &self.desk, self.handed);
         self.ask(outside);
         self.tick(outside);
+    }
+
+    /// What can be seen of it.
+    fn show(&self, outside: &mut Outside<'_>) -> Vec<ShardStatus> {
+        let statuses: Vec<ShardStatus> = self.shards.iter().map(Shard::status).collect();
+        outside.watch.look(&statuses, &self.desk, self.handed);
+        statuses
     }
 
     pub fn answer(&mut self, answer: Answer) {
@@ -280,10 +286,12 @@ impl Member {
                     self.keeper.give(cut, *state);
                 }
                 ShardOutput::Lost { stream, source, loss } => {
+                    outside.watch.tear(|| format!("{source} lost records"));
                     let stream = self.plan.streams[stream].schema.name.clone();
                     self.mail.push_back(Mail::Input(DeskInput::InputLost { stream, source, loss }));
                 }
                 ShardOutput::Whole { stream } => {
+                    outside.watch.mend(&self.shards);
                     let stream = self.plan.streams[stream].schema.name.clone();
                     self.mail.push_back(Mail::Input(DeskInput::InputWhole { stream }));
                 }

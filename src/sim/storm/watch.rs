@@ -25,7 +25,7 @@ use super::topic::{Kind, Partition, SERVICES};
 use crate::alert::life::{AlertName, Change};
 use crate::engine::desk::{Desk, DeskInput, DeskOutput};
 use crate::engine::journal::Decision;
-use crate::engine::shard::{ShardStatus, StreamStatus};
+use crate::engine::shard::{Shard, ShardStatus, StreamStatus};
 use crate::engine::state::ShardCut;
 use crate::model::refusal::Scope;
 use crate::model::signal::ResolvedBecause;
@@ -57,6 +57,10 @@ pub struct Watch {
     pub ended: BTreeSet<(Rule, usize, i64, i64)>,
     /// Why the oracle cannot be asked for more than safety.
     pub inexact: Option<String>,
+    /// Why it can be asked from some time on alone: events were lost …
+    pub torn: Option<String>,
+    /// … and since then no window looks at them any more.
+    whole: Option<EventTime>,
     /// Partitions and times of events that are known to be gone.
     lost: Vec<(SourceId, i64)>,
     /// Which places come late, by partition.
@@ -107,6 +111,22 @@ impl Watch {
         self.inexact.get_or_insert_with(why);
     }
 
+    /// Events are lost: until windows are whole again, nobody knows what is to be said.
+    pub fn tear(&mut self, why: impl FnOnce() -> String) {
+        self.torn.get_or_insert_with(why);
+        self.whole = None;
+    }
+
+    /// A shard says that they are.
+    pub fn mend(&mut self, shards: &[Shard]) {
+        self.whole = shards.iter().filter_map(|shard| shard.status().streams[0].watermark).max();
+    }
+
+    /// From when on the oracle can be asked what is said, if it can.
+    pub fn whole(&self) -> Option<EventTime> {
+        if self.torn.is_none() { Some(EventTime::MIN) } else { self.whole }
+    }
+
     pub fn line(&mut self, line: String) {
         self.hash.update(line.as_bytes());
         if self.lines.len() == LINES_MAX && !self.all_lines {
@@ -126,7 +146,7 @@ impl Watch {
         (self.marks, self.own) = (BTreeMap::new(), BTreeMap::new());
         self.before_reload.clear();
         self.firing.clear();
-        self.floor = cuts.iter().flat_map(|cut| &cut.streams).map(|stream| stream.joined).min();
+        self.goes_on(cuts);
         self.floors.clear();
         for source in cuts.iter().flat_map(|cut| &cut.streams).flat_map(|stream| &stream.sources) {
             let floor = self.floors.entry(source.source.clone()).or_insert(EventTime::MIN);
@@ -149,8 +169,14 @@ impl Watch {
         self.log_broken = true;
     }
 
+    /// Who goes on from cuts is where the last of the shards was: what they have heard of each other differs.
+    pub fn goes_on(&mut self, cuts: &[ShardCut]) {
+        self.floor = cuts.iter().flat_map(|cut| &cut.streams).map(|stream| stream.joined).min();
+    }
+
     /// A shard went on with other rules.
     pub fn succeeded(&mut self, shard: usize, status: &ShardStatus) {
+        self.marks.remove(&shard);
         self.before_reload.insert(shard, feed_rows(&status.streams[0]));
     }
 
@@ -279,7 +305,7 @@ impl Watch {
     }
 
     /// Records are handed to a shard.
-    pub fn handed(&mut self, batch: &RawBatch, partitions: &[Partition]) {
+    pub fn handed(&mut self, batch: &RawBatch, base: usize, partitions: &[Partition]) {
         for record in &batch.records {
             let at = batch.sources[record.source as usize].partition as usize;
             let last = self.fresh.entry(at).or_insert(-1);
@@ -287,7 +313,7 @@ impl Watch {
                 continue;
             }
             *last = record.offset;
-            let place = partitions[at].base + record.offset as usize;
+            let place = base + record.offset as usize;
             self.expected.late += u64::from(self.late[at][place]);
             self.expected.future += u64::from(partitions[at].records[place].kind == Kind::Future);
             self.expected.garbage += u64::from(partitions[at].records[place].kind == Kind::Garbage);
@@ -295,16 +321,17 @@ impl Watch {
     }
 
     /// Records are gone before they were read.
-    pub fn lost(&mut self, partition: &Partition, from: i64, anew: bool) {
-        self.inexact(|| format!("{} lost records", partition.source));
-        if anew {
-            self.fresh.remove(&(partition.source.partition as usize));
-            return;
-        }
+    pub fn lost(&mut self, partition: &Partition, from: i64) {
+        self.tear(|| format!("{} lost records", partition.source));
         let gone = &partition.records[partition.base + from as usize..partition.start];
         self.lost.extend(
             gone.iter().filter(|record| record.kind == Kind::Event).map(|record| (partition.source.clone(), record.at)),
         );
+    }
+
+    /// A shard is told that a log was made anew: offsets begin again.
+    pub fn rewinds(&mut self, source: &SourceId) {
+        self.fresh.remove(&(source.partition as usize));
     }
 
     /// A partition is read from where its log begins, because nobody knows of any position: what is not there any more is

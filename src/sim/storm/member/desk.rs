@@ -109,13 +109,13 @@ impl Member {
     }
 
     /// Begins the log that follows the desk's cut and gives the cut away. Where no log can be begun there is no cut, and the
-    /// log before goes on.
-    fn cut(&mut self, outside: &mut Outside<'_>, number: u64) {
+    /// log before goes on. Whether there is one.
+    fn cut(&mut self, outside: &mut Outside<'_>, number: u64) -> bool {
         let cut = match self.dir.begin_log(number) {
             Ok(next) => {
                 let cut = self.desk.cut();
                 if outside.pass("checkpoint_cut") {
-                    return;
+                    return true;
                 }
                 if self.log.replace(next).is_some_and(|log| log.seal().is_err()) {
                     outside.watch.log_broke();
@@ -124,9 +124,11 @@ impl Member {
             }
             Err(_) => None,
         };
+        let begun = cut.is_some();
         if !outside.options.sabotaged(Sabotage::LoseCut) {
             self.keeper.give_desk(outside.now, number, cut);
         }
+        begun
     }
 
     /// Gives way to another desk. Deliveries under way go on, and their receipts are for it.
@@ -136,7 +138,10 @@ impl Member {
         let mut out = Vec::new();
         self.desk.restore({ old }.cut(), &mut out);
         self.limits = LimitJoin::default();
-        self.cut(outside, number);
+        if !self.cut(outside, number) {
+            self.log = None; // it is another desk's
+            outside.watch.log_broke();
+        }
         if !outside.disk.is_dead() {
             outside.watch.decided(outside.now, self.life, &out);
             self.relieve(outside, relief);

@@ -116,6 +116,7 @@ impl Member {
             return;
         };
         self.keeper.due = outside.now + EVERY;
+        self.show(outside);
         shards.sort_by_key(|cut| cut.shard);
         let head = Head {
             number,

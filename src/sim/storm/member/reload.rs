@@ -52,6 +52,7 @@ impl Member {
     /// All last cuts are here.
     pub(super) fn succeed(&mut self, outside: &mut Outside<'_>) {
         let Some((number, plan, cuts)) = self.keeper.take_last() else { return };
+        outside.watch.goes_on(cuts);
         sabotage(outside.options, cuts);
         let (made, relief) = restored(&plan, self.shards.len(), outside.options.seed, cuts);
         self.mail.push_back(Mail::Successor { number, relief });

@@ -17,10 +17,14 @@ const QUEUE_MAX: usize = 16;
 /// What the consumer says to a shard.
 #[derive(Debug)]
 pub enum FromSource {
-    Records(RawBatch),
+    /// Records, from the place whose offset was 0 when they were read.
+    Records(usize, RawBatch),
     Assigned(Vec<SourceId>),
     Revoked(Vec<SourceId>),
-    Gap { source: SourceId, lost: Option<u64> },
+    Gap {
+        source: SourceId,
+        lost: Option<u64>,
+    },
     End(Position),
 }
 
@@ -103,7 +107,7 @@ impl Member {
         let Some(reading) = self.consumer.ours.get(&partition) else { return false };
         let of = &outside.partitions[partition];
         let shard = shard_of(partition, self.shards.len());
-        let more = reading.next < (of.end(outside.now) - of.base) as i64 || of.anew;
+        let more = reading.next != (of.end(outside.now) - of.base) as i64 || of.anew;
         outside.now >= of.away_until && self.to_shards[shard].len() < QUEUE_MAX && (more || !reading.at_end)
     }
 
@@ -114,10 +118,13 @@ impl Member {
         let source = of.source.clone();
         let first = (of.start - of.base) as i64;
         let hide = outside.options.sabotaged(Sabotage::HideGap);
-        let anew = std::mem::take(&mut of.anew) && reading.next > 0;
+        let behind_the_end = reading.next > (of.end(outside.now) - of.base) as i64;
+        let anew = std::mem::take(&mut of.anew) && reading.next > 0 || behind_the_end;
         if anew || reading.next < first {
             let lost = (!anew).then(|| (first - reading.next) as u64);
-            outside.watch.lost(of, reading.next, anew);
+            if !anew {
+                outside.watch.lost(of, reading.next);
+            }
             reading.next = first;
             if !hide {
                 queue.push_back(FromSource::Gap { source: source.clone(), lost });
@@ -139,14 +146,14 @@ impl Member {
         }
         reading.next = (to - of.base) as i64;
         reading.at_end = false;
-        queue.push_back(FromSource::Records(batch.finish()));
+        queue.push_back(FromSource::Records(of.base, batch.finish()));
     }
 
     pub(super) fn translate(&mut self, outside: &mut Outside<'_>, event: FromSource) -> ShardInput {
         match event {
-            FromSource::Records(mut batch) => {
+            FromSource::Records(base, mut batch) => {
                 self.handed += batch.records.len() as u64;
-                outside.watch.handed(&batch, &outside.partitions);
+                outside.watch.handed(&batch, base, &outside.partitions);
                 if outside.options.sabotaged(Sabotage::LoseRecord) && outside.dice.random_ratio(1, 50) {
                     batch.records.pop();
                 }
@@ -154,7 +161,12 @@ impl Member {
             }
             FromSource::Assigned(list) => ShardInput::Assigned(list.into_iter().map(|source| (0, source)).collect()),
             FromSource::Revoked(list) => ShardInput::Revoked(list),
-            FromSource::Gap { source, lost } => ShardInput::Gap { source, lost },
+            FromSource::Gap { source, lost } => {
+                if lost.is_none() {
+                    outside.watch.rewinds(&source);
+                }
+                ShardInput::Gap { source, lost }
+            }
             FromSource::End(end) => ShardInput::End(end),
         }
     }
