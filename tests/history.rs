@@ -64,7 +64,7 @@ impl Story {
                     let (id, outcome) = (delivery.id, outcomes.remove(0));
                     self.hand(DeskInput::Receipt { receiver, id, outcome }, outcomes);
                 }
-                DeskOutput::DeadLetter(_) => {}
+                DeskOutput::DeadLetter(_) | DeskOutput::Answer(_) => {}
             }
         }
     }
@@ -116,8 +116,12 @@ fn tell(state: &Path) -> Arc<Recorder> {
     story.later(60);
     story.tick(&[delivered()]);
     story.later(300);
-    let operator =
-        OperatorRecord { who: "ada@example.org".into(), what: "acknowledge".into(), detail: "Slow on a".into() };
+    let operator = OperatorRecord {
+        who: "ada@example.org".into(),
+        what: "acknowledge".into(),
+        detail: "Slow on a".into(),
+        from: None,
+    };
     story.recorder.record(story.now, Record::Operator(operator));
     story.signal("a", Transition::Resolved(ResolvedBecause::Normal), 120.0);
     story.later(10);
@@ -291,8 +295,9 @@ async fn the_api_tells_the_same_a_page_at_a_time() {
 async fn serve(status: Arc<Status>) -> String {
     let listener = Api::bind("127.0.0.1:0").await.expect("loopback has free ports");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
-    let api = Api { plan: PlanInUse::new(Arc::new(Plan::build(&[], &[]))), reload: None, status, title: "test".into() };
-    tokio::spawn(async move { axum::serve(listener, api.router()).await });
+    let plan = PlanInUse::new(Arc::new(Plan::build(&[], &[])));
+    let api = Api { plan, reload: None, operators: None, status, title: "test".into() };
+    tokio::spawn(api.serve(listener));
     address
 }
 

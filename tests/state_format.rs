@@ -7,10 +7,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use foghorn::alert::matcher::Matcher;
 use foghorn::alert::route::{GroupBy, Route, RouteTree};
+use foghorn::alert::silence::{SilenceId, Wish};
 use foghorn::checkpoint::{self, Checkpoint, Head, log};
 use foghorn::config::load::load_rules_from_text;
-use foghorn::engine::desk::{DeskConfig, DeskInput, ReceiverPolicy};
+use foghorn::edge::disk::StateDir;
+use foghorn::engine::desk::{DeskConfig, DeskInput, Operation, Person, ReceiverPolicy};
 use foghorn::engine::local::{Happening, Local};
 use foghorn::engine::plan::Plan;
 use foghorn::engine::transcript::Paint;
@@ -68,12 +71,15 @@ fn local() -> Local {
     assert!(loaded.is_valid(), "{}", loaded.diagnostics.render(false));
     let schemas: Vec<_> = loaded.streams.iter().map(|stream| stream.schema.clone()).collect();
     let plan = Arc::new(Plan::build(&schemas, &loaded.rules.rules));
-    let route = Route { group_by: Some(GroupBy::from_names(["alertname"]).expect("a name")), ..Route::to("people") };
-    let receiver = ReceiverPolicy { name: "people".into(), integrations: vec![IntegrationPolicy::new("console")] };
-    let desk = DeskConfig::new(RouteTree::new(route).expect("a tree"), vec![receiver], "http://foghorn");
-    let mut local = Local::new(&plan, 2, desk.expect("a desk"), 0).expect("it decodes").with_cuts();
+    let mut local = Local::new(&plan, 2, desk(), 0).expect("it decodes").with_cuts();
     local.assign(&[(0, SourceId::new("requests", 0)), (0, SourceId::new("requests", 1))]);
     local
+}
+
+fn desk() -> DeskConfig {
+    let route = Route { group_by: Some(GroupBy::from_names(["alertname"]).expect("a name")), ..Route::to("people") };
+    let receiver = ReceiverPolicy { name: "people".into(), integrations: vec![IntegrationPolicy::new("console")] };
+    DeskConfig::new(RouteTree::new(route).expect("a tree"), vec![receiver], "http://foghorn").expect("a desk")
 }
 
 /// Two services, one of which fails for a while and then falls silent.
@@ -106,11 +112,38 @@ fn play(local: &mut Local, seconds: std::ops::Range<i64>) -> String {
 /// In the middle of a firing alert, with another about to come.
 const CUT_AT: i64 = 60;
 
+/// The machine at the moment of the cut, as far as a version of the format can hold it: since 2 somebody silences things.
+fn begun(version: u32) -> Local {
+    let mut local = local();
+    play(&mut local, 0..CUT_AT);
+    if version >= 2 {
+        let now = local.now();
+        for (matchers, length) in [("alertname=Errors", 25), ("alertname=Gone,service=web", 90)] {
+            let matchers = Matcher::parse_list(matchers).expect("matchers");
+            let wish =
+                Wish::new(matchers, (None, now + Millis::from_secs(length)), "ada", "a deploy").expect("in bounds");
+            let fresh = SilenceId::of(length as u128);
+            local.operate(Operation::Silence { from: None, wish, fresh }).expect("there is room");
+        }
+    }
+    local
+}
+
+/// Gone on from a kept file.
+fn gone_on_from(version: u32) -> Local {
+    let bytes = fs::read(kept(&format!("v{version}.fog"))).expect("a file of each version that can be read is kept");
+    let old = checkpoint::read(&bytes[..]).unwrap_or_else(|error| panic!("version {version}: {error}"));
+    let mut cut = begun(version).cut();
+    (cut.shards, cut.desk) = (old.shards, old.desk);
+    let mut again = local();
+    again.restore(cut).expect("its panes are whole");
+    again.assign(&[(0, SourceId::new("requests", 0)), (0, SourceId::new("requests", 1))]);
+    again
+}
+
 #[test]
 fn a_checkpoint_of_each_version_is_gone_on_from() {
-    let mut undisturbed = local();
-    play(&mut undisturbed, 0..CUT_AT);
-    let cut = undisturbed.cut();
+    let cut = begun(checkpoint::VERSION).cut();
     if std::env::var_os("UPDATE").is_some() {
         let head = Head {
             number: 3,
@@ -126,24 +159,56 @@ fn a_checkpoint_of_each_version_is_gone_on_from() {
         fs::create_dir_all(kept("")).expect("a folder");
         fs::write(kept(&format!("v{}.fog", checkpoint::VERSION)), bytes).expect("written");
     }
-    let expected = play(&mut undisturbed, CUT_AT..160);
-    assert!(expected.contains("Errors") && expected.contains("Gone"), "{expected}");
+    let mut told = Vec::new();
     for version in checkpoint::VERSION_MIN..=checkpoint::VERSION {
-        let bytes =
-            fs::read(kept(&format!("v{version}.fog"))).expect("a file of each version that can be read is kept");
-        let old = checkpoint::read(&bytes[..]).unwrap_or_else(|error| panic!("version {version}: {error}"));
-        let mut again = local();
-        let mut cut = cut.clone();
-        (cut.shards, cut.desk) = (old.shards, old.desk);
-        again.restore(cut).expect("its panes are whole");
-        again.assign(&[(0, SourceId::new("requests", 0)), (0, SourceId::new("requests", 1))]);
-        assert_eq!(expected, play(&mut again, CUT_AT..160), "version {version}");
+        let expected = play(&mut begun(version), CUT_AT..160);
+        assert!(expected.contains("Errors"), "{expected}");
+        assert_eq!(expected, play(&mut gone_on_from(version), CUT_AT..160), "version {version}");
+        told.push(expected);
     }
+    assert_ne!(told[0], told[1], "a silence makes a difference");
+    assert!(told[0].contains("Gone") && !told[1].contains("Gone"), "{}", told[1]);
+}
+
+#[test]
+fn a_log_of_an_older_version_is_ended_and_not_written_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = ["checkpoint-0000000003.fog", "desk-0000000003.log"];
+    for (name, old) in names.iter().zip(["v1.fog", "v1.log"]) {
+        let bytes = fs::read(kept(old)).expect("it is kept");
+        // As it is while it is written: not sealed yet.
+        fs::write(folder.path().join(name), &bytes[..bytes.len() - if old == "v1.log" { 8 } else { 0 }])
+            .expect("written");
+    }
+    let dir = StateDir::open(folder.path()).expect("a directory");
+    let mut loaded = dir.load().expect("version 1 is read");
+    assert_eq!((loaded.entries.len(), loaded.next), (4, 4));
+    let mut log = dir.resume_log(&mut loaded).expect("there is room");
+    log.append(WallTime(9), &DeskInput::Tick).expect("there is room");
+    drop((log, dir));
+    let heads = ["desk-0000000003.log", "desk-0000000004.log"].map(|name| {
+        let read = log::read(&fs::read(folder.path().join(name)).expect("it is there")).expect("it is whole");
+        (read.version, read.entries.len(), read.sealed)
+    });
+    assert_eq!(heads, [(1, 4, true), (log::LOG_VERSION, 1, false)]);
+    let again = StateDir::open(folder.path()).and_then(|dir| dir.load()).expect("both are read");
+    assert_eq!((again.entries.len(), again.broken.len()), (5, 0));
+}
+
+/// Receipts in a log are believed under the same configuration only, so that its fingerprint must outlive the program.
+#[test]
+fn the_fingerprint_of_a_configuration_does_not_change() {
+    assert_eq!(desk().meaning(), 3_891_396_341_342_659_147);
 }
 
 #[test]
 fn a_desks_log_of_each_version_is_read() {
     let thread = Some(ThreadHandle(vec!["C1".into(), "17.5".into()]));
+    let matchers = Matcher::parse_list(r#"service=~"cart|web", "a b"!="1""#).expect("matchers");
+    let wish = Wish::new(matchers, (Some(WallTime(5)), WallTime(9)), "ada", "a deploy").expect("in bounds");
+    let person = Person { who: "bob".into(), from: Some("192.0.2.7".into()) };
+    // Each version has what the ones before it had, and more behind.
+    let since = [(1, 4), (2, 6)];
     let inputs = [
         DeskInput::Restarted,
         DeskInput::Tick,
@@ -153,6 +218,8 @@ fn a_desks_log_of_each_version_is_read() {
             id: DeliveryId(5),
             outcome: Outcome::Retry { after: Some(Millis(3)), throttled: true, reason: "slowly".into() },
         },
+        DeskInput::Operator(Operation::Silence { from: None, wish, fresh: SilenceId::of(1) }),
+        DeskInput::Operator(Operation::Expire { person, id: SilenceId::of(1) }),
     ];
     if std::env::var_os("UPDATE").is_some() {
         let mut bytes = log::head(3);
@@ -161,9 +228,13 @@ fn a_desks_log_of_each_version_is_read() {
         fs::create_dir_all(kept("")).expect("a folder");
         fs::write(kept(&format!("v{}.log", log::LOG_VERSION)), bytes).expect("written");
     }
-    let bytes = fs::read(kept(&format!("v{}.log", log::LOG_VERSION))).expect("it is kept");
-    let read = log::read(&bytes).expect("it is whole");
-    let entries: Vec<String> = read.entries.iter().map(|entry| format!("{:?}", entry.input)).collect();
-    assert_eq!((read.number, read.sealed, read.torn), (3, true, 0));
-    assert_eq!(entries, inputs.map(|input| format!("{input:?}")));
+    let inputs = inputs.map(|input| format!("{input:?}"));
+    for (version, count) in since {
+        let bytes = fs::read(kept(&format!("v{version}.log"))).expect("it is kept");
+        let read = log::read(&bytes).expect("it is whole");
+        let entries: Vec<String> = read.entries.iter().map(|entry| format!("{:?}", entry.input)).collect();
+        assert_eq!((read.version, read.number, read.sealed, read.torn), (version, 3, true, 0));
+        assert_eq!(entries, inputs[..count], "version {version}");
+    }
+    assert_eq!(since.map(|(version, _)| version), [log::LOG_VERSION_MIN, log::LOG_VERSION]);
 }

@@ -77,6 +77,18 @@ fn reloads_change_nothing_of_what_other_rules_say() {
     }
 }
 
+/// People silence what fires while the process is killed: what is promised is kept, and what is owed is told after.
+#[test]
+fn silences_hold_through_crashes() {
+    let stage = stage();
+    for seed in 40..48 {
+        let options = Options::of(seed).with_faults([Fault::Silence, Fault::Kill, Fault::Power, Fault::Errors]);
+        let report = storm::run(&options, &stage, true);
+        assert!(report.broken.is_none(), "{}", show(&report));
+        assert!(report.lines.iter().any(|line| line.contains("silence_created")), "{}", show(&report));
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_storm() {
     let stage = stage();
@@ -181,4 +193,9 @@ fn v10_an_episode_that_nobody_hears_of_is_missed() {
 #[test]
 fn v11_a_process_that_takes_no_checkpoints_is_noticed() {
     caught(Sabotage::LoseCut, &[], "V11");
+}
+
+#[test]
+fn v12_a_silence_that_was_confirmed_and_is_forgotten_is_noticed() {
+    caught(Sabotage::ForgetAsked, &[Fault::Kill, Fault::Silence], "V12");
 }

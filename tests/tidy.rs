@@ -237,7 +237,12 @@ fn every_refusal_and_metric_is_in_the_readme() {
     let refusals = foghorn::model::Refusal::ALL.iter().map(|refusal| refusal.name().to_owned());
     let metrics = foghorn::api::metrics::NAMES.iter().map(|name| (*name).to_owned());
     let drops = foghorn::edge::history::DropReason::ALL.iter().map(|reason| reason.name().to_owned());
-    let missing: Vec<String> =
-        refusals.chain(metrics).chain(drops).filter(|name| !readme.contains(&format!("`{name}`"))).collect();
+    let skips = foghorn::alert::SkipReason::NAMES.iter().map(|name| (*name).to_owned());
+    let missing: Vec<String> = refusals
+        .chain(metrics)
+        .chain(drops)
+        .chain(skips)
+        .filter(|name| !readme.contains(&format!("`{name}`")))
+        .collect();
     assert!(missing.is_empty(), "the README does not explain: {missing:?}");
 }

@@ -17,12 +17,16 @@
 //! place to say how long is long enough; the journal says that it happened); what ends and fires again between two
 //! notifications is no news to those who still know it as firing.
 //!
-//! Silences, inhibition and mute times belong into [`Group::facts`]: they hide alerts from a leg before it is judged,
-//! and answer with a [`WaitReason`] of their own.
+//! A silence hides alerts from all legs before they are judged ([`Group::facts`]): they go on firing and ending, and the
+//! group keeps its beat, but where all that is new is hidden, the moment passes with [`SkipReason::Silenced`], and what is
+//! told shows the others. What was hidden is measured like anything else when the silence is over: what fires and was not
+//! shown is news, and so is an end of which the receiver has not heard. (Alertmanager forgets such an end, and what it
+//! opened stays open.) To be silenced is no news by itself. Inhibition and mute times belong in the same place.
 //!
 //! - `G1` `shown ⊆ known`; an alert leaves `known` only when its end was delivered, or is not wanted
 //! - `G2` `ended` holds exactly those alerts that some leg knows as firing and that do not fire
-//! - `G3` an alert that fires and is not in `shown` makes its leg due: nothing firing is ever forgotten
+//! - `G3` an alert that fires, is not hidden and is not in `shown` makes its leg due: nothing firing is ever forgotten
+//! - `G4` no notification shows an alert that is hidden when it is written, and no end of one is taken for told
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::life::AlertId;
 use crate::alert::route::{RouteId, Timing};
+use crate::alert::silence::SilenceId;
 use crate::model::{AlertView, EventTime, Labels, Millis, SendReason, ThreadHandle, WallTime};
 
 /// What became of the newest notification of a leg.
@@ -61,6 +66,9 @@ pub struct Leg {
     /// Alerts that any notification showed as firing and whose end was not delivered (`G1`). Written counts, not
     /// only delivered: an attempt without a receipt may have arrived.
     known: BTreeSet<AlertId>,
+    /// Alerts it knows that the newest notification left out, as they were hidden then (`G4`).
+    #[serde(default)]
+    withheld: BTreeSet<AlertId>,
     /// When the group began to differ from `shown`; `None` while it does not.
     changed_at: Option<WallTime>,
     /// Since when nothing could be delivered; `None` while deliveries arrive.
@@ -75,6 +83,7 @@ impl Leg {
             thread: None,
             shown: BTreeSet::new(),
             known: BTreeSet::new(),
+            withheld: BTreeSet::new(),
             changed_at: None,
             failing_since: None,
             ever_told: false,
@@ -91,7 +100,7 @@ impl Leg {
     }
 }
 
-/// The difference between a group and what a leg was shown of it.
+/// The difference between a group, as far as it is not hidden, and what a leg was shown of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Alerts that fire.
@@ -102,7 +111,11 @@ pub struct Facts {
     pub gone: usize,
     /// Alerts whose end is not delivered.
     pub owed_ends: usize,
-    /// When the first of these differences came about.
+    /// Who hides an alert that fires, or whose end is not delivered.
+    pub hidden: Option<SilenceId>,
+    /// Who hides one that would be a difference.
+    pub hidden_news: Option<SilenceId>,
+    /// When the first difference came about.
     pub changed_at: Option<WallTime>,
     pub failing_since: Option<WallTime>,
     pub ever_told: bool,
@@ -139,6 +152,8 @@ pub enum WaitReason {
     Undelivered { until: WallTime },
     /// The newest notification says it all and is on its way.
     Underway { sequence: u32 },
+    /// What fires, or is owed, is hidden until the silence is over.
+    Silenced { by: SilenceId },
     /// Nothing fires and nothing is owed.
     NothingFiring,
 }
@@ -150,7 +165,7 @@ impl WaitReason {
             | WaitReason::GroupInterval { until }
             | WaitReason::RepeatInterval { until }
             | WaitReason::Undelivered { until } => Some(until),
-            WaitReason::Underway { .. } | WaitReason::NothingFiring => None,
+            WaitReason::Underway { .. } | WaitReason::Silenced { .. } | WaitReason::NothingFiring => None,
         }
     }
 }
@@ -163,6 +178,7 @@ impl fmt::Display for WaitReason {
             WaitReason::RepeatInterval { until } => write!(f, "repeat_interval until {until}"),
             WaitReason::Undelivered { until } => write!(f, "undelivered, tried anew at {until}"),
             WaitReason::Underway { sequence } => write!(f, "notification {sequence} is under way"),
+            WaitReason::Silenced { by } => write!(f, "silenced by {by}"),
             WaitReason::NothingFiring => f.write_str("nothing fires"),
         }
     }
@@ -180,6 +196,25 @@ pub enum SkipReason {
     ResolvedNotWanted,
     /// The end was owed for longer than the bound.
     OwedTooLong { since: WallTime },
+    /// All there is to say is hidden.
+    Silenced { by: SilenceId },
+}
+
+impl SkipReason {
+    /// Every one, for the README and its test.
+    pub const NAMES: [&str; 5] =
+        ["resolved_before_told", "cancelled_out", "resolved_not_wanted", "owed_too_long", "silenced"];
+
+    /// A stable name, as metrics label it.
+    pub const fn name(self) -> &'static str {
+        SkipReason::NAMES[match self {
+            SkipReason::ResolvedBeforeTold => 0,
+            SkipReason::CancelledOut => 1,
+            SkipReason::ResolvedNotWanted => 2,
+            SkipReason::OwedTooLong { .. } => 3,
+            SkipReason::Silenced { .. } => 4,
+        }]
+    }
 }
 
 impl fmt::Display for SkipReason {
@@ -189,6 +224,7 @@ impl fmt::Display for SkipReason {
             SkipReason::CancelledOut => f.write_str("what changed changed back"),
             SkipReason::ResolvedNotWanted => f.write_str("alerts ended, and send_resolved is off"),
             SkipReason::OwedTooLong { since } => write!(f, "its end could not be delivered since {since}"),
+            SkipReason::Silenced { by } => write!(f, "silenced by {by}"),
         }
     }
 }
@@ -208,12 +244,17 @@ pub fn judge(state: LegState, facts: Facts, manner: Manner, now: WallTime) -> Fl
             false => WaitReason::GroupInterval { until: interval },
         }
     };
+    let nothing_to_do = match facts.hidden {
+        Some(by) => WaitReason::Silenced { by },
+        None => WaitReason::NothingFiring,
+    };
     match state {
-        LegState::Quiet => Flush::Wait(WaitReason::NothingFiring),
+        LegState::Quiet => Flush::Wait(nothing_to_do),
         LegState::Untold { since } => {
-            let due = match facts.firing {
-                0 => Flush::Skip(SkipReason::ResolvedBeforeTold),
-                _ => Flush::Send(SendReason::New),
+            let due = match (facts.firing, facts.hidden) {
+                (1.., _) => Flush::Send(SendReason::New),
+                (0, Some(by)) => Flush::Skip(SkipReason::Silenced { by }),
+                (0, None) => Flush::Skip(SkipReason::ResolvedBeforeTold),
             };
             wait_or(WaitReason::GroupWait { until: since + group_wait }, due)
         }
@@ -223,7 +264,7 @@ pub fn judge(state: LegState, facts: Facts, manner: Manner, now: WallTime) -> Fl
         },
         LegState::Told { flushed_at, .. } => match facts.changed_at {
             Some(changed_at) => wait_or(news_wait(flushed_at, changed_at), news(facts, manner)),
-            None if facts.firing == 0 => Flush::Wait(WaitReason::NothingFiring),
+            None if facts.firing == 0 => Flush::Wait(nothing_to_do),
             None => {
                 let until = flushed_at + repeat_interval.max(group_interval);
                 wait_or(WaitReason::RepeatInterval { until }, Flush::Send(SendReason::Repeat))
@@ -240,6 +281,7 @@ pub fn judge(state: LegState, facts: Facts, manner: Manner, now: WallTime) -> Fl
 fn news(facts: Facts, manner: Manner) -> Flush {
     match facts {
         Facts { new: 1.., .. } => Flush::Send(SendReason::Changed),
+        Facts { gone: 0, hidden_news: Some(by), .. } => Flush::Skip(SkipReason::Silenced { by }),
         Facts { gone: 0, .. } => Flush::Skip(SkipReason::CancelledOut),
         _ if !manner.send_resolved => Flush::Skip(SkipReason::ResolvedNotWanted),
         Facts { firing: 0, .. } => Flush::Send(SendReason::AllResolved),
@@ -251,7 +293,10 @@ fn owed(facts: Facts, manner: Manner, now: WallTime) -> Flush {
     match (facts.firing, facts.failing_since) {
         (1.., _) if facts.ever_told => Flush::Send(SendReason::Changed),
         (1.., _) => Flush::Send(SendReason::New),
-        _ if facts.owed_ends == 0 => Flush::Skip(SkipReason::CancelledOut),
+        _ if facts.owed_ends == 0 => match facts.hidden {
+            Some(by) => Flush::Wait(WaitReason::Silenced { by }),
+            None => Flush::Skip(SkipReason::CancelledOut),
+        },
         _ if !manner.send_resolved => Flush::Skip(SkipReason::ResolvedNotWanted),
         (_, Some(since)) if now.since(since) >= manner.owed_max => Flush::Skip(SkipReason::OwedTooLong { since }),
         _ => Flush::Send(SendReason::AllResolved),
@@ -281,6 +326,9 @@ pub struct Group {
     sequence: u32,
     firing: BTreeSet<AlertId>,
     ended: BTreeMap<AlertId, Arc<AlertView>>,
+    /// Of these two, the alerts that a silence hides, and which.
+    #[serde(default)]
+    hidden: BTreeMap<AlertId, SilenceId>,
 }
 
 impl Group {
@@ -304,6 +352,7 @@ impl Group {
             sequence: 0,
             firing: BTreeSet::new(),
             ended: BTreeMap::new(),
+            hidden: BTreeMap::new(),
         }
     }
 
@@ -326,10 +375,15 @@ impl Group {
         self.ended.iter().map(|(id, view)| (*id, view))
     }
 
-    /// Takes in an alert that fires (again).
+    /// Takes in an alert that fires (again), hidden or not.
     pub fn fired(&mut self, alert: AlertId, now: WallTime) {
         self.firing.insert(alert);
         self.ended.remove(&alert);
+        self.due_for(alert, now);
+    }
+
+    /// An alert that fires is to be seen.
+    fn due_for(&mut self, alert: AlertId, now: WallTime) {
         // A leg that heard all there was to hear begins anew, as the group would if no other leg held it open: a
         // receiver that is away must not cost another its `group_wait`.
         for leg in self.legs.iter_mut().filter(|leg| leg.is_at_rest()) {
@@ -338,6 +392,33 @@ impl Group {
         for leg in self.legs.iter_mut().filter(|leg| !leg.shown.contains(&alert)) {
             leg.changed_at.get_or_insert(now);
         }
+    }
+
+    /// Which silence hides the alert from now on, and from whom it hides it: every leg.
+    pub fn hide(&mut self, alert: AlertId, by: SilenceId) {
+        self.hidden.insert(alert, by);
+    }
+
+    /// No silence hides the alert any more: what fires is news to legs that were not shown it, and so is an end to those
+    /// that do not know of it.
+    pub fn reveal(&mut self, alert: AlertId, now: WallTime) {
+        self.hidden.remove(&alert);
+        if self.firing.contains(&alert) {
+            return self.due_for(alert, now);
+        }
+        for leg in self.legs.iter_mut().filter(|leg| leg.known.contains(&alert)) {
+            leg.shown.insert(alert);
+            leg.changed_at.get_or_insert(now);
+        }
+    }
+
+    pub fn hidden_by(&self, alert: AlertId) -> Option<SilenceId> {
+        self.hidden.get(&alert).copied()
+    }
+
+    /// Alerts that a silence hides, and which.
+    pub fn hidden(&self) -> impl ExactSizeIterator<Item = (AlertId, SilenceId)> {
+        self.hidden.iter().map(|(alert, by)| (*alert, *by))
     }
 
     /// Until the first notification, the earliest firing names the group, in whatever order the signals came.
@@ -354,8 +435,9 @@ impl Group {
             leg.changed_at.get_or_insert(now);
         }
         let owed = self.legs.iter().any(|leg| leg.known.contains(&alert));
-        if owed {
-            self.ended.insert(alert, view.clone());
+        match owed {
+            true => drop(self.ended.insert(alert, view.clone())),
+            false => drop(self.hidden.remove(&alert)),
         }
         owed
     }
@@ -368,9 +450,15 @@ impl Group {
     pub fn leave(&mut self, alert: AlertId) {
         self.firing.remove(&alert);
         self.ended.remove(&alert);
+        self.forget(alert);
+    }
+
+    fn forget(&mut self, alert: AlertId) {
+        self.hidden.remove(&alert);
         for leg in &mut self.legs {
             leg.shown.remove(&alert);
             leg.known.remove(&alert);
+            leg.withheld.remove(&alert);
         }
     }
 
@@ -386,24 +474,36 @@ impl Group {
             return None;
         }
         let (_, oldest) = self.ended.iter().map(|(id, view)| ((view.ends_at, *id), *id)).min()?;
-        for leg in &mut self.legs {
-            leg.known.remove(&oldest);
-            leg.shown.remove(&oldest);
-        }
+        self.forget(oldest);
         self.ended.remove(&oldest)
     }
 
     pub fn facts(&self, leg: usize) -> Facts {
         let leg = &self.legs[leg];
+        let ends = |of: &BTreeSet<AlertId>| of.difference(&self.firing).filter(|id| self.is_seen(**id)).count();
+        let fires_or_owed = |id: &AlertId| self.firing.contains(id) || leg.known.contains(id);
+        let news = |id: &AlertId| self.firing.contains(id) != leg.shown.contains(id);
+        let hidden = |which: &dyn Fn(&AlertId) -> bool| self.hidden.iter().find(|(id, _)| which(id)).map(|(_, by)| *by);
         Facts {
-            firing: self.firing.len(),
-            new: self.firing.difference(&leg.shown).count(),
-            gone: leg.shown.difference(&self.firing).count(),
-            owed_ends: leg.known.difference(&self.firing).count(),
+            firing: self.seen().count(),
+            new: self.seen().filter(|id| !leg.shown.contains(id)).count(),
+            gone: ends(&leg.shown),
+            owed_ends: ends(&leg.known),
+            hidden: hidden(&fires_or_owed),
+            hidden_news: hidden(&news),
             changed_at: leg.changed_at,
             failing_since: leg.failing_since,
             ever_told: leg.ever_told,
         }
+    }
+
+    fn is_seen(&self, alert: AlertId) -> bool {
+        !self.hidden.contains_key(&alert)
+    }
+
+    /// Alerts that fire and are not hidden.
+    fn seen(&self) -> impl Iterator<Item = AlertId> {
+        self.firing().filter(|id| self.is_seen(*id))
     }
 
     pub fn judge(&self, leg: usize, manner: Manner, now: WallTime) -> Flush {
@@ -414,15 +514,15 @@ impl Group {
     /// alert always has a place, because a notification without any says that all is well.
     pub fn show(&self, leg: usize, send_resolved: bool, max: usize) -> Shown {
         let leg = &self.legs[leg];
-        let (old, new): (Vec<AlertId>, Vec<AlertId>) = self.firing.iter().partition(|id| leg.shown.contains(id));
+        let (old, new): (Vec<AlertId>, Vec<AlertId>) = self.seen().partition(|id| leg.shown.contains(id));
+        let fresh = new.len();
         let mut firing: Vec<AlertId> = new.into_iter().chain(old).collect();
         let mut ended: Vec<AlertId> = match send_resolved {
-            true => leg.known.difference(&self.firing).copied().collect(),
+            true => leg.known.difference(&self.firing).copied().filter(|id| self.is_seen(*id)).collect(),
             false => Vec::new(),
         };
         let total = firing.len() + ended.len();
         if total > max {
-            let fresh = self.firing.difference(&leg.shown).count();
             let first = fresh.clamp(firing.len().min(1), max);
             ended.truncate(max - first);
             firing.truncate(max - ended.len());
@@ -440,12 +540,14 @@ impl Group {
 
     /// A notification that shows the group as it is was written for this leg.
     pub fn wrote(&mut self, leg: usize, sequence: u32, send_resolved: bool, now: WallTime) {
+        let seen: BTreeSet<AlertId> = self.seen().collect();
         let leg = &mut self.legs[leg];
-        leg.shown.clone_from(&self.firing);
         match send_resolved {
-            true => leg.known.extend(&self.firing),
-            false => leg.known.clone_from(&self.firing),
+            true => leg.known.extend(&seen),
+            false => leg.known.clone_from(&seen),
         }
+        leg.shown = seen;
+        leg.withheld = leg.known.iter().filter(|id| self.hidden.contains_key(id)).copied().collect();
         leg.changed_at = None;
         leg.state = LegState::Underway { flushed_at: now, sequence };
         self.prune();
@@ -457,16 +559,21 @@ impl Group {
         leg.changed_at = None;
         match reason {
             SkipReason::ResolvedBeforeTold => leg.state = LegState::Quiet,
+            // What is hidden stays a difference, for when it is revealed.
+            SkipReason::Silenced { .. } if !matches!(leg.state, LegState::Untold { .. }) => {}
+            SkipReason::Silenced { .. } => leg.state = LegState::Quiet,
             SkipReason::OwedTooLong { .. } => {
                 leg.shown.clear();
                 leg.known.clear();
+                leg.withheld.clear();
                 leg.state = LegState::Quiet;
             }
             SkipReason::CancelledOut | SkipReason::ResolvedNotWanted => {
-                leg.shown.clone_from(&self.firing);
+                let stays = |id: &AlertId| self.firing.contains(id) || self.hidden.contains_key(id);
+                leg.shown.retain(stays);
                 // What is under way may still tell of an end, and has to be told otherwise by its successor.
                 if !matches!(leg.state, LegState::Underway { .. }) || reason == SkipReason::ResolvedNotWanted {
-                    leg.known.clone_from(&self.firing);
+                    leg.known.retain(stays);
                 }
                 if let LegState::Owed { flushed_at, sequence, .. } = leg.state {
                     leg.state = LegState::Told { flushed_at, sequence };
@@ -487,7 +594,7 @@ impl Group {
                 if newest == sequence =>
             {
                 leg.state = LegState::Told { flushed_at, sequence };
-                leg.known.clone_from(&leg.shown);
+                leg.known = leg.shown.union(&leg.withheld).copied().collect();
                 true
             }
             _ => false,
@@ -535,16 +642,18 @@ impl Group {
     fn prune(&mut self) {
         let legs = &self.legs;
         self.ended.retain(|id, _| legs.iter().any(|leg| leg.known.contains(id)));
+        let (firing, ended) = (&self.firing, &self.ended);
+        self.hidden.retain(|id, _| firing.contains(id) || ended.contains_key(id));
     }
 }
 
 #[cfg(test)]
 impl Group {
-    /// `G1`, `G2`, `G3`.
+    /// `G1`, `G2`, `G3`, and that what is hidden is of the group.
     pub(crate) fn check(&self) {
         for leg in &self.legs {
             assert!(leg.shown.is_subset(&leg.known), "G1 in {}", self.key);
-            let news = self.firing.difference(&leg.shown).next().is_some();
+            let news = self.seen().any(|id| !leg.shown.contains(&id));
             let untold = matches!(leg.state, LegState::Untold { .. } | LegState::Owed { .. });
             assert!(!news || untold || leg.changed_at.is_some(), "G3 in {}: {leg:?}", self.key);
         }
@@ -552,6 +661,8 @@ impl Group {
             self.legs.iter().flat_map(|leg| leg.known.difference(&self.firing)).copied().collect();
         let ended: BTreeSet<AlertId> = self.ended.keys().copied().collect();
         assert_eq!(owed, ended, "G2 in {}", self.key);
+        let known = |id: &AlertId| self.firing.contains(id) || self.ended.contains_key(id);
+        assert!(self.hidden.keys().all(known), "{:?} is hidden, and not in {}", self.hidden, self.key);
     }
 }
 

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use crate::model::Labels;
 
@@ -156,12 +157,25 @@ impl Ord for Matcher {
 /// `name="value"`, the value always quoted; the name only where it is no plain label name.
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name.chars().all(is_name_char) {
+        match self.name.chars().all(is_name_char) && !self.name.starts_with(|c: char| c.is_ascii_digit()) {
             true => f.write_str(&self.name)?,
             false => write_quoted(f, &self.name)?,
         }
         f.write_str(self.op().text())?;
         write_quoted(f, &self.value)
+    }
+}
+
+/// As it is written.
+impl Serialize for Matcher {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Matcher {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -319,6 +333,7 @@ mod tests {
         check(r#" a  =~  "b\\w" "#, r#"a=~"b\\w" → ["bc"]"#);
         check(r#"a=~"b\w""#, r#"a=~"b\\w" → ["bc"]"#);
         check(r#""service.name"="cart""#, r#""service.name"="cart" → []"#);
+        check(r#""2xx"="cart""#, r#""2xx"="cart" → []"#);
         check("a=\"x\\ny\"", r#"a="x\ny" → []"#);
     }
 

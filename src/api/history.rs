@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::api::Api;
+use crate::api::{Api, refuse};
 use crate::edge::clock;
 use crate::edge::history::{HistoryError, InterruptHandle, Page, Reader, Stored};
 use crate::engine::record::{Filter, Kind};
@@ -85,8 +85,4 @@ async fn look_up(path: PathBuf, filter: Filter) -> Result<Page, HistoryError> {
     let answer = asked.await.expect("reading does not panic");
     watch.abort();
     answer
-}
-
-fn refuse(code: StatusCode, kind: &str, text: &str) -> Response {
-    (code, Json(json!({ "status": "error", "errorType": kind, "error": text }))).into_response()
 }

@@ -12,7 +12,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::alert::group::SkipReason;
 use crate::alert::life::Life;
+use crate::alert::silence::SilenceState;
 use crate::api::Api;
 use crate::edge::kafka::ConsumerStats;
 use crate::edge::process;
@@ -38,6 +40,8 @@ pub const NAMES: &[&str] = &[
     "foghorn_alerts",
     "foghorn_notifications_total",
     "foghorn_notifications_waiting",
+    "foghorn_notifications_suppressed_total",
+    "foghorn_silences",
     "foghorn_checkpoint_age_seconds",
     "foghorn_checkpoint_number",
     "foghorn_checkpoint_bytes",
@@ -69,6 +73,7 @@ pub fn text(api: &Api, now: WallTime) -> Result<String, fmt::Error> {
     rules(api, &mut scrape);
     shards(api, &mut scrape);
     people(api, &mut scrape);
+    silences(api, now, &mut scrape);
     state(api, now, &mut scrape);
     records(api, now, &mut scrape);
     reloads(api, &mut scrape);
@@ -212,6 +217,20 @@ fn people(api: &Api, scrape: &mut Scrape) {
         (vec![("receiver", &*receiver.name), ("integration", &*receiver.integration)], receiver.waiting as f64)
     });
     scrape.gauge("foghorn_notifications_waiting", "Notifications that are queued or under way", waiting);
+}
+
+fn silences(api: &Api, now: WallTime, scrape: &mut Scrape) {
+    let desk = api.status.desk.lock();
+    let count = |state| desk.silences.iter().filter(|silence| silence.state(now) == state).count() as f64;
+    let states = SilenceState::ALL.map(|state| (vec![("state", state.name())], count(state)));
+    scrape.gauge("foghorn_silences", "Silences by state; expired ones while they are kept", states);
+    let counts = |reason: &&'static str| desk.suppressed.get(reason).copied().unwrap_or(0) as f64;
+    let reasons = SkipReason::NAMES.iter().map(|reason| (vec![("reason", *reason)], counts(reason)));
+    scrape.counter(
+        "foghorn_notifications_suppressed_total",
+        "Times a group had come to its moment and said nothing to a receiver, by reason",
+        reasons,
+    );
 }
 
 /// Without a state directory there is nothing to say.

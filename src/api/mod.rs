@@ -8,23 +8,28 @@
 //! | `/healthz`, `/readyz` | alive; partitions assigned and the desk running |
 //! | `/api/v1/rules`, `/api/v1/alerts` | in Prometheus' shapes |
 //! | `/api/v1/history` | what is on record, newest first, a page at a time |
+//! | `/api/v1/silences` | silences: listed, made and changed; `DELETE /api/v1/silences/ID` ends one |
 //! | `/api/v1/status` | streams, partitions and receivers as JSON |
 //!
-//! Everything is a read of [`Status`]; nothing here can change the engine.
+//! Reads are of [`Status`] alone. What changes something (a reload, a silence) is asked of those who do it, and answered
+//! when it is done.
 
 mod history;
 pub mod metrics;
 mod page;
 mod prometheus;
 pub mod reload;
+mod silences;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde_json::json;
 
 use crate::edge::clock;
 use crate::edge::kafka::ConsumerStats;
@@ -34,7 +39,7 @@ use crate::model::refusal::RefusalCounts;
 use crate::model::time::EventTime;
 use crate::notify::outbox::LaneHealth;
 use crate::rule::plan::Rule;
-use crate::runtime::{PlanInUse, Status};
+use crate::runtime::{Operators, PlanInUse, Status};
 
 /// What the API serves from.
 #[derive(Clone)]
@@ -42,13 +47,15 @@ pub struct Api {
     pub plan: PlanInUse,
     /// Where to ask for a reload; `None` where nothing can be reloaded.
     pub reload: Option<reload::Asker>,
+    /// Where to ask for silences; `None` where nobody may.
+    pub operators: Option<Operators>,
     pub status: Arc<Status>,
     /// Shown in the page's head: the configuration, or `demo`.
     pub title: Arc<str>,
 }
 
 impl Api {
-    pub fn router(self) -> Router {
+    fn router(self) -> Router {
         Router::new()
             .route("/", get(index))
             .route("/live", get(live))
@@ -59,8 +66,18 @@ impl Api {
             .route("/api/v1/rules", get(prometheus::rules))
             .route("/api/v1/alerts", get(prometheus::alerts))
             .route("/api/v1/history", get(history::history))
+            .route("/api/v1/silences", get(silences::list).post(silences::set))
+            .route("/api/v1/silences/{id}", delete(silences::expire))
             .route("/api/v1/status", get(prometheus::status))
             .with_state(self)
+    }
+
+    /// Serves until it is aborted. Handlers learn the address of who asks.
+    ///
+    /// # Errors
+    /// None that can be seen: a connection that fails is that connection's end.
+    pub async fn serve(self, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+        axum::serve(listener, self.router().into_make_service_with_connect_info::<SocketAddr>()).await
     }
 
     /// Takes the address the page is served on.
@@ -95,6 +112,16 @@ fn render(html: askama::Result<String>) -> Response {
             (StatusCode::INTERNAL_SERVER_ERROR, format!("the page cannot be rendered: {error}\n")).into_response()
         }
     }
+}
+
+/// Whom a record names as the other end.
+fn address(peer: SocketAddr) -> String {
+    peer.ip().to_canonical().to_string()
+}
+
+/// What went wrong, as Prometheus' API says it.
+fn refuse(code: StatusCode, kind: &str, text: &str) -> Response {
+    (code, Json(json!({ "status": "error", "errorType": kind, "error": text }))).into_response()
 }
 
 async fn scrape(State(api): State<Api>) -> Response {

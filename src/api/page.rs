@@ -10,6 +10,7 @@ use askama::Template;
 use serde_json::{Value, json};
 
 use crate::alert::life::{Alert, Life};
+use crate::alert::silence::{Silence, SilenceState};
 use crate::api::Api;
 use crate::edge::history::Stored;
 use crate::model::time::{EventTime, Millis, WallTime};
@@ -39,6 +40,7 @@ struct LivePart {
     streams: Vec<StreamRow>,
     rules: Vec<RuleRow>,
     receivers: Vec<ReceiverRow>,
+    silences: Vec<SilenceRow>,
     problems: Vec<String>,
     history_problem: Option<String>,
     past: Vec<PastRow>,
@@ -75,6 +77,17 @@ struct AlertCard {
     annotations: Vec<(String, String)>,
     condition: String,
     rule: String,
+    /// Who silenced it, until when and why.
+    silenced: Option<String>,
+}
+
+struct SilenceRow {
+    id: String,
+    state: &'static str,
+    matchers: String,
+    times: String,
+    by: String,
+    comment: String,
 }
 
 struct StreamRow {
@@ -132,6 +145,7 @@ pub fn live(api: &Api, now: WallTime, past: &[Stored]) -> askama::Result<String>
         streams: streams(api, now),
         rules: rules(api),
         receivers: receivers(api, now),
+        silences: silences(api, now),
         past: past.iter().map(past_row).collect(),
         history_problem: api.status.history().and_then(|history| history.health(now).problem),
         problems: kafka.iter().flat_map(|stats| &stats.problems).map(|problem| problem.text.clone()).collect(),
@@ -157,13 +171,18 @@ fn past_row(stored: &Stored) -> PastRow {
 fn sections(api: &Api, now: WallTime) -> Vec<Section> {
     let mut alerts: Vec<Alert> = api.status.alerts.iter().map(|alert| alert.value().clone()).collect();
     alerts.sort_by(|a, b| (&a.rule, &a.labels).cmp(&(&b.rule, &b.labels)));
+    let desk = api.status.desk.lock();
+    let silenced = |alert: &Alert| {
+        let live = !matches!(alert.life, Life::Resolved { .. });
+        live.then(|| desk.hiding(&alert.labels, now)).flatten().map(|silence| silenced(silence))
+    };
     let section = |state: &'static str, title, of: fn(&Life) -> bool, newest_first: bool| {
         let mut found: Vec<&Alert> = alerts.iter().filter(|alert| of(&alert.life)).collect();
         if newest_first {
             found.sort_by_key(|alert| std::cmp::Reverse(alert.changed_at));
         }
         let count = found.len();
-        let shown = found.into_iter().take(ALERTS_SHOWN_MAX).map(|alert| card(alert, now)).collect();
+        let shown = found.into_iter().take(ALERTS_SHOWN_MAX).map(|alert| card(alert, silenced(alert), now)).collect();
         Section { state, title, count, hidden: count.saturating_sub(ALERTS_SHOWN_MAX), alerts: shown }
     };
     vec![
@@ -173,7 +192,12 @@ fn sections(api: &Api, now: WallTime) -> Vec<Section> {
     ]
 }
 
-fn card(alert: &Alert, now: WallTime) -> AlertCard {
+fn silenced(silence: &Silence) -> String {
+    let comment = if silence.comment.is_empty() { String::new() } else { format!(": {}", silence.comment) };
+    format!("silenced by {} until {}{comment} ({})", silence.created_by, silence.ends_at, silence.id)
+}
+
+fn card(alert: &Alert, silenced: Option<String>, now: WallTime) -> AlertCard {
     let view = alert.shown();
     let since = match alert.life {
         Life::Pending { since } => format!("holds since {} ({})", present::moment(since), ago(now, since)),
@@ -213,7 +237,25 @@ fn card(alert: &Alert, now: WallTime) -> AlertCard {
             .collect(),
         condition: alert.evidence.condition.clone(),
         rule: format!("{}:{}", alert.rule.file, alert.rule.line),
+        silenced,
     }
+}
+
+/// Those in force and those to come, by their end.
+fn silences(api: &Api, now: WallTime) -> Vec<SilenceRow> {
+    let desk = api.status.desk.lock();
+    let mut found: Vec<&Silence> = desk.silences.iter().map(|silence| &**silence).collect();
+    found.retain(|silence| silence.state(now) != SilenceState::Expired);
+    found.sort_by_key(|silence| (silence.ends_at, silence.id));
+    let row = |silence: &Silence| SilenceRow {
+        id: silence.id.to_string(),
+        state: silence.state(now).name(),
+        matchers: silence.matchers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        times: format!("{} – {}", silence.starts_at, silence.ends_at),
+        by: silence.created_by.to_string(),
+        comment: silence.comment.to_string(),
+    };
+    found.into_iter().map(row).collect()
 }
 
 fn ago(now: WallTime, at: EventTime) -> String {

@@ -1,7 +1,7 @@
 //! Rules and alerts in the shapes of Prometheus' HTTP API, so that what reads Prometheus reads Foghorn.
 //!
-//! Shapes: <https://prometheus.io/docs/prometheus/latest/querying/api/#rules>. Additions are `evidence` on alerts and
-//! `source` on rules; readers of Prometheus pass over what they do not know.
+//! Shapes: <https://prometheus.io/docs/prometheus/latest/querying/api/#rules>. Additions are `evidence` and
+//! `silencedBy` on alerts and `source` on rules; readers of Prometheus pass over what they do not know.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +43,14 @@ pub async fn alerts(State(api): State<Api>) -> Json<Value> {
     let mut alerts: Vec<Alert> = api.status.alerts.iter().map(|alert| alert.value().clone()).collect();
     alerts.retain(|alert| !matches!(alert.life, Life::Resolved { .. }));
     alerts.sort_by(|a, b| (&a.rule, &a.labels).cmp(&(&b.rule, &b.labels)));
-    let alerts: Vec<Value> = alerts.iter().map(alert_value).collect();
+    let desk = api.status.desk.lock();
+    let now = clock::now();
+    let value = |alert: &Alert| {
+        let mut value = alert_value(alert);
+        value["silencedBy"] = json!(desk.hiding(&alert.labels, now).map(|silence| silence.id));
+        value
+    };
+    let alerts: Vec<Value> = alerts.iter().map(value).collect();
     Json(json!({ "status": "success", "data": { "alerts": alerts } }))
 }
 

@@ -1,16 +1,20 @@
 //! `POST /-/reload`: goes by the files as they are now. Who does it is handed in; here is the asking and the answering.
 
-use axum::extract::State;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::Api;
+use crate::api::{Api, address};
 use crate::runtime::ReloadOutcome;
 
 /// Somebody wants the files read again.
 #[derive(Debug)]
 pub struct Ask {
+    /// The address of who asks.
+    pub from: String,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -39,13 +43,13 @@ pub fn asking() -> (Asker, mpsc::Receiver<Ask>) {
 }
 
 /// Waits for those who asked before, and for the reload itself.
-pub(super) async fn reload(State(api): State<Api>) -> Response {
+pub(super) async fn reload(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
     let Some(Asker(asker)) = api.reload else {
         return (StatusCode::NOT_FOUND, "this engine goes by no files, so there is nothing to reload\n")
             .into_response();
     };
     let (answer, answered) = oneshot::channel();
-    let asked = asker.send(Ask { answer }).await.is_ok();
+    let asked = asker.send(Ask { from: address(peer), answer }).await.is_ok();
     match answered.await {
         Ok(Answer { outcome, text }) if asked => (status(outcome), text).into_response(),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "Foghorn is stopping\n").into_response(),

@@ -65,10 +65,19 @@ pub struct Loaded {
     pub entries: Vec<LogEntry>,
     /// The number of the next checkpoint.
     pub next: u64,
-    /// The log that is gone on with, and how much of it is whole.
-    pub log: Option<(String, u64)>,
+    /// The log that is gone on with.
+    pub log: Option<OpenLog>,
     /// Files that should have been whole, and why they are not. They are kept under names that end in `.broken`.
     pub broken: Vec<(String, String)>,
+}
+
+/// A log that has no end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenLog {
+    pub name: String,
+    pub version: u32,
+    /// Bytes up to the end of its last whole entry.
+    pub whole: u64,
 }
 
 /// Why nothing can be loaded although there may be something.
@@ -156,7 +165,7 @@ impl<D: Disk> Dir<D> {
                 Ok(read) => {
                     whole = read.sealed;
                     loaded.entries.extend(read.entries);
-                    loaded.log = (!read.sealed).then_some((name, read.whole));
+                    loaded.log = (!read.sealed).then_some(OpenLog { name, version: read.version, whole: read.whole });
                 }
                 // Its head was being written when everything ended; nothing was acted on.
                 Err(LogError::Foreign) => {
@@ -174,22 +183,27 @@ impl<D: Disk> Dir<D> {
         loaded.broken.push((name, why));
     }
 
-    /// Goes on with the log that was read last, behind its last whole entry; begins one where there was none.
+    /// Goes on with the log that was read last, behind its last whole entry; begins one where there was none. One of an
+    /// older version is ended, and another begun: what is new in this one must not stand under its number.
     ///
     /// # Errors
     /// The disk does not take it.
     pub fn resume_log(&self, loaded: &mut Loaded) -> io::Result<Log<D>> {
-        match &loaded.log {
-            Some((name, whole)) => {
-                let file = self.disk.resume(name, *whole)?;
-                self.disk.sync(&file)?;
-                Ok(Log { disk: self.disk.clone(), file, buffer: Vec::new() })
-            }
-            None => {
-                loaded.next += 1;
-                self.begin_log(loaded.next - 1)
-            }
+        let Some(OpenLog { name, version, whole }) = &loaded.log else { return self.begin_next_log(loaded) };
+        let file = self.disk.resume(name, *whole)?;
+        self.disk.sync(&file)?;
+        let log = Log { disk: self.disk.clone(), file, buffer: Vec::new() };
+        if *version == log::LOG_VERSION {
+            return Ok(log);
         }
+        let next = self.begin_next_log(loaded)?;
+        log.seal()?;
+        Ok(next)
+    }
+
+    fn begin_next_log(&self, loaded: &mut Loaded) -> io::Result<Log<D>> {
+        loaded.next += 1;
+        self.begin_log(loaded.next - 1)
     }
 
     /// Begins the log that follows checkpoint `number`.

@@ -22,8 +22,16 @@ use crate::model::WallTime;
 
 const MAGIC: &[u8; 8] = b"FOGDESK\0";
 
-/// As [`super::VERSION`], for the log's frames; the inputs in it are named fields.
-pub const LOG_VERSION: u32 = 1;
+/// As [`super::VERSION`], for the log's frames and the kinds of inputs in it; those are named fields.
+///
+/// | version | what is new |
+/// | --- | --- |
+/// | 1 | the first |
+/// | 2 | what people ask for: to an older Foghorn the log would seem to end there |
+pub const LOG_VERSION: u32 = 2;
+
+/// The oldest version that can be read.
+pub const LOG_VERSION_MIN: u32 = 1;
 
 /// In place of an entry: the next log goes on from here.
 const SEAL: u32 = 0x5ea1_ed00;
@@ -72,6 +80,8 @@ pub fn seal(out: &mut Vec<u8>) {
 /// What a log holds.
 #[derive(Clone, Debug, Default)]
 pub struct Read {
+    /// The version it was begun in. What goes on from it in another one begins another log.
+    pub version: u32,
     /// The checkpoint it begins with.
     pub number: u64,
     pub entries: Vec<LogEntry>,
@@ -87,25 +97,31 @@ pub struct Read {
 pub enum LogError {
     #[error("it is no log of a desk")]
     Foreign,
-    #[error("it was written by a newer Foghorn (log version {found}, this one reads {LOG_VERSION})")]
+    #[error(
+        "it was written by a newer Foghorn (log version {found}, this one reads {LOG_VERSION_MIN} to {LOG_VERSION})"
+    )]
     Newer { found: u32 },
+    #[error("its log version {found} is too old (this Foghorn reads {LOG_VERSION_MIN} to {LOG_VERSION})")]
+    Older { found: u32 },
 }
 
 /// Reads as far as entries are whole (`L1`, `L2`).
 ///
 /// # Errors
-/// Not even the head is whole, or it is a newer Foghorn's.
+/// Not even the head is whole, or it is of a version that cannot be read.
 pub fn read(bytes: &[u8]) -> Result<Read, LogError> {
     let (head, mut rest) = bytes.split_at_checked(HEAD).ok_or(LogError::Foreign)?;
     let sum = u64::from_le_bytes(head[20..].try_into().expect("eight bytes"));
     if &head[..8] != MAGIC || xxhash_rust::xxh3::xxh3_64(&head[..20]) != sum {
         return Err(LogError::Foreign);
     }
-    match u32::from_le_bytes(head[8..12].try_into().expect("four bytes")) {
-        LOG_VERSION => {}
-        found => return Err(LogError::Newer { found }),
-    }
+    let version = match u32::from_le_bytes(head[8..12].try_into().expect("four bytes")) {
+        found if found > LOG_VERSION => return Err(LogError::Newer { found }),
+        found if found < LOG_VERSION_MIN => return Err(LogError::Older { found }),
+        version => version,
+    };
     let mut read = Read {
+        version,
         number: u64::from_le_bytes(head[12..20].try_into().expect("eight bytes")),
         whole: HEAD as u64,
         ..Read::default()
@@ -164,6 +180,15 @@ mod tests {
             assert_eq!(read.whole + read.torn, cut as u64);
         }
         assert_eq!(read(&bytes[..HEAD - 1]).err(), Some(LogError::Foreign));
+    }
+
+    #[test]
+    fn a_newer_foghorns_log_is_refused_by_its_version() {
+        let (mut bytes, _) = log();
+        bytes[8..12].copy_from_slice(&(LOG_VERSION + 1).to_le_bytes());
+        let sum = xxhash_rust::xxh3::xxh3_64(&bytes[..20]);
+        bytes[20..28].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(read(&bytes).err(), Some(LogError::Newer { found: LOG_VERSION + 1 }));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod reload;
 mod replay;
 mod run;
 mod schema;
+mod silence;
 mod state;
 mod storm;
 mod test;
@@ -31,6 +32,7 @@ pub use history::HistoryArgs;
 pub use replay::ReplayArgs;
 pub use run::RunArgs;
 pub use schema::SchemaArgs;
+pub use silence::SilenceArgs;
 pub use storm::StormArgs;
 pub use test::TestArgs;
 
@@ -71,6 +73,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// What happened: alerts, notifications, rule sets, operators' actions, runs.
     History(HistoryArgs),
+    /// Hear nothing of some alerts for a while: made, listed and ended at a running Foghorn.
+    Silence(SilenceArgs),
     /// Run scenarios: what is loaded, what must come of it.
     Test(TestArgs),
     /// The whole machine in a simulated world in which everything goes wrong, seed by seed.
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &cli.global),
         Command::Replay(args) => replay::run(args, &cli.global),
         Command::History(args) => history::run(args, &cli.global),
+        Command::Silence(args) => silence::run(args),
         Command::Test(args) => test::run(args, &cli.global),
         Command::Storm(args) => storm::run(args),
         Command::Bench(args) => bench::run(args, &cli.global),

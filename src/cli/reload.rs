@@ -22,11 +22,17 @@ use crate::edge::history::Recorder;
 use crate::edge::senders::Senders;
 use crate::edge::watch::{FolderWatch, fingerprint};
 use crate::engine::change::{RuleChange, RuleChanges};
-use crate::engine::record::Record;
+use crate::engine::record::{OperatorRecord, Record};
 use crate::runtime::{Next, PlanInUse, ReloadOutcome, Reloader, Status};
 
 /// How often files are looked at although nobody says that they changed.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Lines of what a reload changed, or of what was wrong, that are recorded with it.
+const LINES_RECORDED_MAX: usize = 20;
+
+/// Who asks when nobody does.
+const FILES: &str = "a change of the files";
 
 /// Reloads an engine.
 pub(super) struct Reloading {
@@ -72,17 +78,33 @@ impl Reloading {
             let (why, ask) = tokio::select! {
                 Some(ask) = asks.recv() => ("a request", Some(ask)),
                 Some(()) = hangups.recv() => ("SIGHUP", None),
-                Some(()) = noticed.recv(), if self.watches() => ("a change of the files", None),
-                _ = look.tick(), if self.watches() => ("a change of the files", None),
+                Some(()) = noticed.recv(), if self.watches() => (FILES, None),
+                _ = look.tick(), if self.watches() => (FILES, None),
             };
             let changed = files.look().await;
-            if why == "a change of the files" && !changed {
+            if why == FILES && !changed {
                 continue;
             }
             let answer = self.reload(why).await;
+            self.record(why, ask.as_ref().map(|ask| ask.from.clone()), &answer);
             files.go_by(self.watches());
             ask.into_iter().for_each(|ask| ask.answer(answer.clone()));
         }
+    }
+
+    /// That somebody wanted it, and what came of it.
+    fn record(&self, why: &str, from: Option<String>, answer: &Answer) {
+        let Some(history) = &self.history else { return };
+        let lines: Vec<&str> = answer.text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let mut detail = answer.outcome.name().to_owned();
+        for line in lines.iter().take(LINES_RECORDED_MAX) {
+            detail += &format!("; {line}");
+        }
+        if lines.len() > LINES_RECORDED_MAX {
+            detail += &format!("; and {} lines more", lines.len() - LINES_RECORDED_MAX);
+        }
+        let record = OperatorRecord { who: why.to_owned(), what: "reload".to_owned(), detail, from };
+        history.record(clock::now(), Record::Operator(record));
     }
 
     fn watches(&self) -> bool {

@@ -25,7 +25,7 @@ use crate::edge::{clock, kafka, secrets};
 use crate::engine::local::Happening;
 use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
-use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, Parts, PlanInUse, Status};
+use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, DeskSnapshot, Parts, PlanInUse, Status};
 
 /// How long others may take to leave our consumer group: a little longer than librdkafka's sessions are by default.
 const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
@@ -159,20 +159,39 @@ async fn serve(
     settings.instance.clone_from(&beginning.instance);
     alone(&settings).await?;
     let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
+    // What is asked before the desk runs is answered from what it begins with.
+    *status.desk.lock() = DeskSnapshot::of(&beginning.desk);
     let senders = senders(&config)?;
     let listener = Api::bind(listen).await.map_err(anyhow::Error::msg)?;
     let address = listener.local_addr()?;
     let in_use = PlanInUse::new(world.plan.clone());
     let (asker, asks) = asking();
-    let api = Api { plan: in_use.clone(), reload: Some(asker), status: status.clone(), title: "foghorn".into() };
-    let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
+    let (operators, operations) = runtime::operators();
+    let api = Api {
+        plan: in_use.clone(),
+        reload: Some(asker),
+        operators: Some(operators),
+        status: status.clone(),
+        title: "foghorn".into(),
+    };
+    let server = tokio::spawn(api.serve(listener));
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
     let Beginning { desk, restore, memory, from, .. } = beginning;
     let plan = world.plan.clone();
     let (engine, reloads) = runtime::reloads();
-    let (seed, reloads) = (seed(), Some(reloads));
-    let parts = Parts { plan, shards, consumer, dead_letters, seed, status: status.clone(), restore, memory, reloads };
+    let parts = Parts {
+        plan,
+        shards,
+        consumer,
+        dead_letters,
+        seed: seed(),
+        status: status.clone(),
+        restore,
+        memory,
+        reloads: Some(reloads),
+        operations: Some(operations),
+    };
     tracing::info!(
         rules = world.plan.rules.len(),
         streams = world.streams.len(),
@@ -269,6 +288,7 @@ async fn rehearse(
         restore: Vec::new(),
         memory: None,
         reloads: None,
+        operations: None,
     };
     let happened = runtime::rehearse(parts, world.desk()).await?;
     let paint = if global.colours() { Paint::Ansi } else { Paint::Plain };

@@ -78,7 +78,8 @@ pub(super) fn remember(
     tell(from.as_ref(), &loaded, dir.path());
     let log = dir.resume_log(&mut loaded)?;
     let instance = Some(dir.instance()?);
-    let memory = Memory { next: loaded.next, log, every, desk_meaning: meaning, seed: desk_seed, dir };
+    let (next, begun) = (loaded.next, from.is_some());
+    let memory = Memory { next, log, every, desk_meaning: meaning, seed: desk_seed, begun, dir };
     Ok(Beginning { desk, restore, memory: Some(memory), instance, from })
 }
 

@@ -7,19 +7,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The points, in the order a page and a checkpoint pass them.
-pub const CRASH_POINTS: &[&str] = &[
-    "log_written",
-    "log_synced",
-    "delivery_started",
-    "delivery_answered",
-    "receipt_logged",
-    "checkpoint_cut",
-    "checkpoint_written",
-    "checkpoint_synced",
-    "checkpoint_renamed",
-    "offsets_committed",
-];
+use crate::checkpoint::CRASH_POINTS;
 
 static WANTED: OnceLock<Option<(String, u32)>> = OnceLock::new();
 static PASSED: AtomicU32 = AtomicU32::new(0);

@@ -17,6 +17,7 @@
 mod config;
 mod keep;
 mod meta;
+mod operator;
 mod speak;
 mod table;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 pub use config::{DeskBounds, DeskConfig, DeskConfigError, ReceiverPolicy};
 pub use keep::{DeskCut, Dropped};
+pub use operator::{Answer, Operation, Person};
 pub use table::Refused;
 pub use view::{DeskCounts, GroupView, LegView};
 
@@ -36,6 +38,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::group::{Flush, Group, WaitReason};
 use crate::alert::life::{AlertId, AlertName, Change, Life};
 use crate::alert::route::RouteId;
+use crate::alert::silence::Silences;
 use crate::engine::journal::{Decision, Journal, JournalEntry, UntoldReason};
 use crate::model::signal::ResolvedBecause;
 use crate::model::{
@@ -68,6 +71,8 @@ pub enum DeskInput {
     InputWhole { stream: Arc<str> },
     /// The process that started what is under way is gone: nobody will answer for it any more.
     Restarted,
+    /// Somebody wants something.
+    Operator(Operation),
     /// A deadline came.
     Tick,
 }
@@ -75,9 +80,14 @@ pub enum DeskInput {
 /// What a desk wants done or known.
 #[derive(Clone, Debug)]
 pub enum DeskOutput {
-    Deliver { receiver: Arc<str>, delivery: Delivery },
+    Deliver {
+        receiver: Arc<str>,
+        delivery: Delivery,
+    },
     Journal(JournalEntry),
     DeadLetter(DeadLetter),
+    /// What became of a [`DeskInput::Operator`].
+    Answer(Answer),
 }
 
 /// A lane of the outbox as the desk sees it.
@@ -146,6 +156,9 @@ pub struct Desk {
     timers: BTreeSet<(WallTime, Arc<str>)>,
     outbox: Outbox,
     journal: Journal,
+    silences: Silences,
+    /// Moments that passed without a word, by [`SkipReason::name`](crate::alert::SkipReason::name).
+    suppressed: BTreeMap<&'static str, u64>,
     dead_letters: VecDeque<DeadLetter>,
     now: WallTime,
 }
@@ -183,6 +196,8 @@ impl Desk {
             timers: BTreeSet::new(),
             outbox,
             journal: Journal::new(bounds.journal_max),
+            silences: Silences::default(),
+            suppressed: BTreeMap::new(),
             dead_letters: VecDeque::new(),
             now: WallTime::MIN,
             config,
@@ -192,6 +207,7 @@ impl Desk {
     /// Takes one input; what follows from it is added to `out`.
     pub fn handle(&mut self, now: WallTime, input: DeskInput, out: &mut Vec<DeskOutput>) {
         self.now = self.now.max(now);
+        self.turn_silences(out);
         match input {
             DeskInput::Signals(signals) => self.take_signals(&signals, out),
             DeskInput::Receipt { receiver, id, outcome } => {
@@ -228,6 +244,7 @@ impl Desk {
                 self.outbox.restarted(self.now, &mut events);
                 self.follow(events, out);
             }
+            DeskInput::Operator(operation) => self.operate(operation, out),
             DeskInput::Tick => self.tick(out),
         }
     }
@@ -235,8 +252,7 @@ impl Desk {
     /// When a [`DeskInput::Tick`] next has something to do. May lie in the past.
     pub fn next_deadline(&self) -> Option<WallTime> {
         let group = self.timers.first().map(|(at, _)| *at);
-        let outbox = self.outbox.next_deadline();
-        group.into_iter().chain(outbox).min()
+        group.into_iter().chain(self.outbox.next_deadline()).chain(self.silences.next_change()).min()
     }
 
     /// The latest `now` seen.
@@ -332,6 +348,7 @@ impl Desk {
             touched.insert(key.clone());
             groups.push(key);
         }
+        self.silence_alert(id, &name, &groups, out);
         self.alerts.get_mut(id).expect("still there").groups = groups;
     }
 
@@ -376,10 +393,10 @@ impl Desk {
         let alert = self.alerts.get_mut(id).expect("an alert that just resolved is in the table");
         let groups = std::mem::take(&mut alert.groups);
         let (name, view) = (AlertName::from(&*alert), Arc::new(alert.view().expect("resolved, not pending")));
-        let mut owed = false;
-        let mut heard = false;
+        let (mut owed, mut heard, mut silenced) = (false, false, false);
         for key in groups {
             let entry = self.groups.get_mut(&key).expect("a group lives while an alert of it fires");
+            silenced |= entry.group.hidden_by(id).is_some();
             owed |= entry.group.resolved(id, &view, self.now);
             heard |= !entry.group.legs.is_empty();
             let ended_max = self.config.bounds.ended_per_group_max;
@@ -390,7 +407,7 @@ impl Desk {
             touched.insert(key);
         }
         if heard && !owed {
-            let why = UntoldReason::ResolvedBeforeTold;
+            let why = if silenced { UntoldReason::Silenced } else { UntoldReason::ResolvedBeforeTold };
             self.enter(Decision::Untold { alert: name, why }, out);
         }
     }

@@ -15,6 +15,8 @@ use serde::Serialize;
 
 use crate::alert::group::{SkipReason, WaitReason};
 use crate::alert::life::{AlertName, Change, Ignored};
+use crate::alert::silence::{Done, Silence, SilenceRefused};
+use crate::engine::desk::Person;
 use crate::model::signal::ResolvedBecause;
 use crate::model::{DeliveryId, EventTime, Evidence, Millis, RuleMeta, SendReason, WallTime};
 use crate::notify::outbox::DeadReason;
@@ -163,6 +165,33 @@ pub enum Decision {
         id: DeliveryId,
         outcome: &'static str,
     },
+    /// Somebody made, changed or ended a silence.
+    Operated {
+        person: Person,
+        done: Done,
+    },
+    /// … or would have.
+    OperationRefused {
+        person: Person,
+        why: SilenceRefused,
+    },
+    /// The time of a silence has come.
+    SilenceBegan {
+        silence: Arc<Silence>,
+    },
+    SilenceEnded {
+        silence: Arc<Silence>,
+    },
+    /// Nobody hears of a firing alert, or of its end, until the silence is over.
+    Silenced {
+        alert: AlertName,
+        silence: Arc<Silence>,
+    },
+    /// … which is now, and nobody else silences it.
+    Unsilenced {
+        alert: AlertName,
+        silence: Arc<Silence>,
+    },
 }
 
 /// What was seen of an alert when it moved, for those who keep records.
@@ -182,6 +211,8 @@ pub enum UntoldReason {
     ResolvedBeforeTold,
     /// Its receiver has no integrations.
     NoIntegrations,
+    /// It ended before its silence did.
+    Silenced,
 }
 
 impl UntoldReason {
@@ -189,6 +220,7 @@ impl UntoldReason {
         match self {
             UntoldReason::ResolvedBeforeTold => "it ended before anyone was told",
             UntoldReason::NoIntegrations => "its receiver has no integrations",
+            UntoldReason::Silenced => "it was silenced until it ended",
         }
     }
 }
@@ -218,6 +250,12 @@ impl Decision {
             Decision::GivenUp { .. } => "given_up",
             Decision::ReceiverBack { .. } => "receiver_back",
             Decision::ReceiptUnneeded { .. } => "receipt_unneeded",
+            Decision::Operated { .. } => "operated",
+            Decision::OperationRefused { .. } => "operation_refused",
+            Decision::SilenceBegan { .. } => "silence_began",
+            Decision::SilenceEnded { .. } => "silence_ended",
+            Decision::Silenced { .. } => "silenced",
+            Decision::Unsilenced { .. } => "unsilenced",
         }
     }
 
@@ -231,7 +269,9 @@ impl Decision {
             | Decision::Joined { alert, .. }
             | Decision::GroupOverflow { alert, .. }
             | Decision::Untold { alert, .. }
-            | Decision::EndForgotten { alert, .. } => Some(alert),
+            | Decision::EndForgotten { alert, .. }
+            | Decision::Silenced { alert, .. }
+            | Decision::Unsilenced { alert, .. } => Some(alert),
             _ => None,
         }
     }
@@ -347,6 +387,14 @@ impl fmt::Display for Decision {
             Decision::ReceiptUnneeded { target, id, outcome } => {
                 let target = target.as_deref().unwrap_or("an unknown target");
                 write!(f, "receipt `{outcome}` of {target} for delivery {} changes nothing", id.0)
+            }
+            Decision::Operated { person, done } => write!(f, "{person}: {} {done}", done.name()),
+            Decision::OperationRefused { person, why } => write!(f, "{person} is refused: {why}"),
+            Decision::SilenceBegan { silence } => write!(f, "silence {} begins: {silence}", silence.id),
+            Decision::SilenceEnded { silence } => write!(f, "silence {} is over", silence.id),
+            Decision::Silenced { alert, silence } => write!(f, "{alert} is silenced by {}: {silence}", silence.id),
+            Decision::Unsilenced { alert, silence } => {
+                write!(f, "{alert} is not silenced any more: {} is over", silence.id)
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::desk::{Desk, DeskConfig, DeskCut, DeskInput, DeskOutput};
+use crate::engine::desk::{Answer, Desk, DeskConfig, DeskCut, DeskInput, DeskOutput, Operation};
 use crate::engine::feed::cut::RestoreError;
 use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
 use crate::engine::plan::Plan;
@@ -89,6 +89,16 @@ impl Local {
         self.settle();
     }
 
+    /// Does what somebody asks of the desk, at the time it has come to.
+    pub fn operate(&mut self, operation: Operation) -> Answer {
+        self.timeline.operate(operation)
+    }
+
+    /// The desk's time.
+    pub fn now(&self) -> WallTime {
+        self.timeline.now
+    }
+
     /// Keeps what checkpoints are made of. To be said before the first record.
     pub fn with_cuts(mut self) -> Local {
         self.shards = self.shards.into_iter().map(Shard::with_cuts).collect();
@@ -129,7 +139,7 @@ impl Local {
             shard.restore(&cut.shards, out)?;
         }
         let relief = Relief::new(&self.plan, &cut.shards, said.iter().flatten());
-        relief.of(self.timeline.desk.degraded()).into_iter().for_each(|input| self.timeline.tell(input));
+        relief.of(self.timeline.desk.degraded()).into_iter().for_each(|input| drop(self.timeline.tell(input)));
         said.iter_mut().enumerate().for_each(|(shard, out)| self.take(shard, out));
         self.settle();
         Ok(())
@@ -314,18 +324,29 @@ impl Timeline {
         }
     }
 
-    fn tell(&mut self, input: DeskInput) {
+    fn operate(&mut self, operation: Operation) -> Answer {
+        self.tell(DeskInput::Operator(operation)).expect("what is asked for is answered")
+    }
+
+    /// The answer is to an operation.
+    fn tell(&mut self, input: DeskInput) -> Option<Answer> {
         let mut inputs = vec![input];
+        let mut answer = None;
         let mut out = Vec::new();
         while let Some(input) = inputs.pop() {
             self.desk.handle(self.now, input, &mut out);
             self.transcript.take(self.now, &out);
             for output in out.drain(..) {
-                if let DeskOutput::Deliver { receiver, delivery } = output {
-                    let outcome = Outcome::Delivered { thread: None };
-                    inputs.insert(0, DeskInput::Receipt { receiver, id: delivery.id, outcome });
+                match output {
+                    DeskOutput::Deliver { receiver, delivery } => {
+                        let outcome = Outcome::Delivered { thread: None };
+                        inputs.insert(0, DeskInput::Receipt { receiver, id: delivery.id, outcome });
+                    }
+                    DeskOutput::Answer(to) => answer = Some(to),
+                    DeskOutput::Journal(_) | DeskOutput::DeadLetter(_) => {}
                 }
             }
         }
+        answer
     }
 }

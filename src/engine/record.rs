@@ -20,6 +20,7 @@ pub mod stamp;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ use serde::{Deserialize, Serialize};
 pub use filter::{Filter, FilterError};
 
 use crate::alert::life::{AlertName, Change};
+use crate::alert::silence::SilenceId;
+use crate::engine::desk::Person;
 use crate::engine::journal::{Decision, JournalEntry, Seen};
 use crate::model::signal::ResolvedBecause;
 use crate::model::{Comparison, EventTime, Evidence, Labels, Millis, SendReason, WallTime};
@@ -148,6 +151,19 @@ pub enum AlertEvent {
     /// The group is owed so many ends that it forgot this one.
     EndForgotten {
         group: Arc<str>,
+    },
+    /// Nobody hears of it until the silence is over.
+    Silenced {
+        silence: SilenceId,
+        by: Arc<str>,
+        comment: Arc<str>,
+        #[serde(with = "stamp")]
+        until: WallTime,
+    },
+    /// The silence is over.
+    Unsilenced {
+        silence: SilenceId,
+        by: Arc<str>,
     },
 }
 
@@ -292,10 +308,20 @@ pub struct RulesChange {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OperatorRecord {
     pub who: String,
-    /// A stable word: `silence`, `acknowledge`, …
+    /// A stable word: `silence_created`, `reload`, …
     pub what: String,
     /// To what, and what changed.
     pub detail: String,
+    /// The address they asked from, where they did so over the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+impl OperatorRecord {
+    pub fn new(person: &Person, what: &str, detail: impl fmt::Display) -> OperatorRecord {
+        let from = person.from.as_deref().map(str::to_owned);
+        OperatorRecord { who: person.who.to_string(), what: what.to_owned(), detail: detail.to_string(), from }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -370,6 +396,14 @@ impl Record {
             Decision::EndForgotten { alert, group, .. } => {
                 about(alert, AlertEvent::EndForgotten { group: group.clone() })
             }
+            Decision::Silenced { alert, silence } => {
+                let (by, comment, until) = (silence.created_by.clone(), silence.comment.clone(), silence.ends_at);
+                about(alert, AlertEvent::Silenced { silence: silence.id, by, comment, until })
+            }
+            Decision::Unsilenced { alert, silence } => {
+                about(alert, AlertEvent::Unsilenced { silence: silence.id, by: silence.created_by.clone() })
+            }
+            Decision::Operated { person, done } => Record::Operator(OperatorRecord::new(person, done.name(), done)),
             other => Record::Delivery(delivery(other)?),
         })
     }
@@ -480,14 +514,20 @@ fn delivery(decision: &Decision) -> Option<DeliveryRecord> {
         | Decision::Joined { .. }
         | Decision::GroupOverflow { .. }
         | Decision::Untold { .. }
-        | Decision::EndForgotten { .. } => unreachable!("decisions about alerts are taken before"),
+        | Decision::EndForgotten { .. }
+        | Decision::Silenced { .. }
+        | Decision::Unsilenced { .. } => unreachable!("decisions about alerts are taken before"),
+        Decision::Operated { .. } => unreachable!("what people do is taken before"),
         Decision::SignalIgnored { .. }
         | Decision::AlertRefused { .. }
         | Decision::GroupOpened { .. }
         | Decision::GroupClosed { .. }
         | Decision::Wait { .. }
         | Decision::Attempt { .. }
-        | Decision::ReceiptUnneeded { .. } => return None,
+        | Decision::ReceiptUnneeded { .. }
+        | Decision::OperationRefused { .. }
+        | Decision::SilenceBegan { .. }
+        | Decision::SilenceEnded { .. } => return None,
     })
 }
 

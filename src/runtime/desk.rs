@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::edge::clock;
 use crate::edge::crash_point::crash_point;
 use crate::edge::senders::Senders;
-use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput, Dropped};
+use crate::engine::desk::{Answer, Desk, DeskConfig, DeskInput, DeskOutput, Dropped};
 use crate::engine::journal::Decision;
 use crate::engine::limit::LimitNews;
 use crate::engine::local::{Happening, Timeline};
@@ -20,6 +20,7 @@ use crate::model::position::{Loss, SourceId};
 use crate::model::signal::Signal;
 use crate::model::time::{EventTime, Millis, WallTime};
 use crate::runtime::memory::DeskMemory;
+use crate::runtime::operator::{Answered, Asked, Kept, Operations};
 use crate::runtime::status::{DeskSnapshot, Live, Status};
 
 /// How long deliveries that are under way may take when the engine stops.
@@ -113,7 +114,7 @@ struct Receipt {
 
 impl WallDesk {
     /// Runs until every shard has closed its end, then waits for what is under way, at most [`DRAIN_MAX`].
-    pub async fn run(mut self, mut mail: mpsc::Receiver<DeskMail>) -> Desk {
+    pub async fn run(mut self, mut mail: mpsc::Receiver<DeskMail>, mut operations: Operations) -> Desk {
         let mut flights: JoinSet<Receipt> = JoinSet::new();
         let mut snapshot_at = WallTime::MIN;
         if self.memory.is_some() {
@@ -138,6 +139,7 @@ impl WallDesk {
                     Some(message) => self.hear(message, &mut flights),
                     None => break,
                 },
+                Some(asked) = operations.recv(), if self.takes_operations() => self.operate(asked, &mut flights),
                 () = tokio::time::sleep(wake.since(now).to_std()) => self.tell(DeskInput::Tick, &mut flights),
             };
         }
@@ -171,6 +173,27 @@ impl WallDesk {
         };
         let input = input(message, &self.streams, &mut self.limits);
         input.into_iter().for_each(|input| self.tell(input, flights));
+    }
+
+    /// Before the first checkpoint nothing can be promised, and people wait for it; but not for a disk that fails.
+    fn takes_operations(&mut self) -> bool {
+        let kept = self.memory.as_mut().is_none_or(|memory| memory.is_kept(&self.status));
+        kept || self.status.state.problem().is_some()
+    }
+
+    /// Does what somebody asks for, and says so once it is on disk, or once it is known that it is not.
+    fn operate(&mut self, asked: Asked, flights: &mut JoinSet<Receipt>) {
+        let Asked { operation, answer: waiting } = asked;
+        let Some(answer) = self.ask(DeskInput::Operator(operation), flights) else { return };
+        let kept = match &mut self.memory {
+            None => Kept::InMemory,
+            Some(memory) => {
+                memory.sync(&self.status);
+                if memory.is_kept(&self.status) { Kept::OnDisk } else { Kept::NotYet }
+            }
+        };
+        self.snapshot();
+        let _ = waiting.send(Answered { answer, kept }); // who asked may have hung up
     }
 
     /// Gives way to another desk. Deliveries under way go on, and their receipts are for it.
@@ -229,6 +252,11 @@ impl WallDesk {
     }
 
     fn tell(&mut self, input: DeskInput, flights: &mut JoinSet<Receipt>) {
+        self.ask(input, flights);
+    }
+
+    /// Acts on an input; the answer is to an operation.
+    fn ask(&mut self, input: DeskInput, flights: &mut JoinSet<Receipt>) -> Option<Answer> {
         let now = self.now();
         let mut out = Vec::new();
         let signals: Vec<_> = match &input {
@@ -249,17 +277,23 @@ impl WallDesk {
         if speaks && let Some(memory) = &mut self.memory {
             memory.sync(&self.status); // the intent is durable before the first byte leaves
         }
+        let mut answer = None;
         for output in out {
-            if let DeskOutput::Deliver { receiver, delivery } = output {
-                let senders = self.senders.clone();
-                crash_point("delivery_started");
-                flights.spawn(async move {
-                    let id = delivery.id;
-                    let outcome = senders.send(&receiver, delivery, clock::now()).await;
-                    Receipt { receiver, id, outcome }
-                });
+            match output {
+                DeskOutput::Deliver { receiver, delivery } => {
+                    let senders = self.senders.clone();
+                    crash_point("delivery_started");
+                    flights.spawn(async move {
+                        let id = delivery.id;
+                        let outcome = senders.send(&receiver, delivery, clock::now()).await;
+                        Receipt { receiver, id, outcome }
+                    });
+                }
+                DeskOutput::Answer(to) => answer = Some(to),
+                DeskOutput::Journal(_) | DeskOutput::DeadLetter(_) => {}
             }
         }
+        answer
     }
 
     /// Tells the log and those who watch what the desk decided.
@@ -269,7 +303,14 @@ impl WallDesk {
                 DeskOutput::Journal(entry) => {
                     tracing::debug!(target: "foghorn::journal", "{}", entry.decision);
                     self.status.remember(entry);
-                    if let Decision::Alert { .. } = &entry.decision {
+                    let watched = matches!(
+                        entry.decision,
+                        Decision::Alert { .. }
+                            | Decision::Silenced { .. }
+                            | Decision::Unsilenced { .. }
+                            | Decision::Operated { .. }
+                    );
+                    if watched {
                         self.status.tell(Live::Journal(Arc::new(entry.clone())));
                     }
                 }
@@ -288,6 +329,7 @@ impl WallDesk {
                     self.status
                         .tell(Live::Sent { receiver: receiver.clone(), notification: delivery.notification.clone() });
                 }
+                DeskOutput::Answer(_) => {}
             }
         }
     }

@@ -56,15 +56,17 @@ pub struct Memory {
     pub desk_meaning: u64,
     /// The desk's.
     pub seed: u64,
+    /// There is a checkpoint already. A log without one is not read at a restart.
+    pub begun: bool,
 }
 
 impl Memory {
     /// The desk's half and the keeper's.
     pub(super) fn split(self, shards: usize) -> (DeskMemory, Store) {
-        let Memory { dir, log, every, desk_meaning, seed, .. } = self;
+        let Memory { dir, log, every, desk_meaning, seed, begun, .. } = self;
         let (to_keeper, desk) = mpsc::unbounded_channel();
         let mail = Alignment::new(shards);
-        let memory = DeskMemory { dir: dir.clone(), log: Some(log), to_keeper, mail };
+        let memory = DeskMemory { dir: dir.clone(), log: Some(log), begun, to_keeper, mail };
         (memory, Store { dir, every, desk_meaning, seed, desk })
     }
 }
@@ -74,6 +76,8 @@ pub(super) struct DeskMemory {
     dir: Arc<StateDir>,
     /// `None` after the disk refused it, until the next cut.
     log: Option<DeskLog>,
+    /// There is a checkpoint.
+    begun: bool,
     to_keeper: mpsc::UnboundedSender<(u64, Option<DeskCut>)>,
     pub mail: Alignment<DeskMail>,
 }
@@ -122,6 +126,12 @@ impl DeskMemory {
             self.fail(status, "the desk's log cannot be written", &error);
             self.log = None;
         }
+    }
+
+    /// Whether what is logged will be there after a crash.
+    pub fn is_kept(&mut self, status: &Status) -> bool {
+        self.begun = self.begun || status.state.report().saved.is_some();
+        self.begun && self.log.is_some()
     }
 
     pub fn sync(&mut self, status: &Status) {

@@ -16,6 +16,7 @@
 
 mod desk;
 mod memory;
+mod operator;
 mod reload;
 mod shard;
 mod status;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 
 pub use desk::{DRAIN_MAX, tell_dropped};
 pub use memory::{CHECKPOINT_EVERY, Memory};
+pub use operator::{Answered, Kept, Operations, Operators, operators};
 pub use reload::{Next, ReloadError, Reloaded, Reloader, Reloads, reloads};
 pub use shard::DeadLetterSink;
 pub use status::{DeskSnapshot, Live, PlanInUse, ReloadOutcome, ReloadReport, StatePart, StateReport, Status};
@@ -93,6 +95,8 @@ pub struct Parts {
     pub memory: Option<Memory>,
     /// Who may ask for other rules and receivers; without it nobody can.
     pub reloads: Option<Reloads>,
+    /// Who may ask something of the desk; without it nobody can.
+    pub operations: Option<Operations>,
 }
 
 /// Shards that run and a consumer that feeds them.
@@ -110,7 +114,7 @@ struct Plant {
 
 impl Plant {
     fn start(parts: Parts, until_end: bool) -> Result<Plant, StartError> {
-        let Parts { plan, shards: count, consumer, dead_letters, seed, status, restore, memory, reloads } = parts;
+        let Parts { plan, shards: count, consumer, dead_letters, seed, status, restore, memory, reloads, .. } = parts;
         consumer.resume.set(positions(&restore));
         let (desk, mail) = mpsc::channel(DESK_QUEUE);
         let (to_shards, sources): (Vec<_>, Vec<Receiver<SourceEvent>>) =
@@ -183,11 +187,12 @@ fn stopwatch() -> u64 {
 /// # Errors
 /// The engine cannot be started. What goes wrong later shows in the status and mends, or does not.
 pub async fn run(
-    parts: Parts,
+    mut parts: Parts,
     desk: Desk,
     senders: Arc<Senders>,
     stop: impl Future<Output = ()>,
 ) -> Result<Desk, StartError> {
+    let operations = parts.operations.take().unwrap_or_else(|| operators().1);
     let plan = parts.plan.clone();
     let streams = plan.streams.iter().map(|stream| stream.schema.name.clone()).collect();
     let Plant { consumer, threads, mail, to_desk, status, memory, keeper, relief } = Plant::start(parts, false)?;
@@ -202,7 +207,7 @@ pub async fn run(
     let (clock, started) = (SteadyClock::new(desk.now(), Millis::ZERO), Instant::now());
     let relief = Some(relief);
     let desk = WallDesk { desk, senders, status: status.clone(), streams, limits, clock, started, relief, memory };
-    let desk = tokio::spawn(desk.run(mail));
+    let desk = tokio::spawn(desk.run(mail, operations));
     status.set_running(true);
     supervise(&consumer, &status, watch, &to_desk, !keeps, stop).await;
     drop(to_desk);

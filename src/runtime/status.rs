@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use crate::alert::life::{Alert, AlertId};
+use crate::alert::silence::{Silence, SilenceState};
 use crate::edge::disk::Saved;
 use crate::edge::history::Recorder;
 use crate::edge::kafka::ConsumerStats;
@@ -23,6 +24,7 @@ use crate::engine::journal::JournalEntry;
 use crate::engine::plan::Plan;
 use crate::engine::shard::{ShardInput, ShardStatus};
 use crate::model::delivery::Notification;
+use crate::model::labels::Labels;
 use crate::model::position::Position;
 use crate::model::time::WallTime;
 use crate::notify::outbox::LaneHealth;
@@ -57,7 +59,7 @@ struct Slot {
 /// Something happened that people watch.
 #[derive(Clone, Debug)]
 pub enum Live {
-    /// The desk decided something about an alert.
+    /// The desk decided something about an alert, or did what somebody asked for.
     Journal(Arc<JournalEntry>),
     /// A delivery was started.
     Sent { receiver: Arc<str>, notification: Arc<Notification> },
@@ -69,6 +71,10 @@ pub struct DeskSnapshot {
     pub counts: DeskCounts,
     pub lanes: Vec<LaneHealth>,
     pub groups: Vec<GroupView>,
+    /// By id, expired ones for a while.
+    pub silences: Vec<Arc<Silence>>,
+    /// Moments that passed without a word, by reason.
+    pub suppressed: BTreeMap<&'static str, u64>,
 }
 
 /// Groups a snapshot shows at most.
@@ -80,7 +86,15 @@ impl DeskSnapshot {
             counts: desk.counts(),
             lanes: desk.lanes().collect(),
             groups: desk.groups().take(GROUPS_SHOWN_MAX).collect(),
+            silences: desk.silences().cloned().collect(),
+            suppressed: desk.suppressed().clone(),
         }
+    }
+
+    /// The silence that hides an alert of these labels, or would, if it came to fire.
+    pub fn hiding(&self, labels: &Labels, now: WallTime) -> Option<&Arc<Silence>> {
+        let active = self.silences.iter().filter(|silence| silence.state(now) == SilenceState::Active);
+        active.filter(|silence| silence.matches(labels)).max_by_key(|silence| (silence.ends_at, silence.id))
     }
 }
 

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::engine::desk::DeskConfig;
+use crate::alert::silence::{SilenceId, Wish};
+use crate::engine::desk::{DeskConfig, Operation};
 use crate::engine::local::{Happening, Local};
 use crate::engine::plan::Plan;
 use crate::model::batch::RawBatchBuilder;
 use crate::model::delivery::{AlertStatus, SendReason};
 use crate::model::position::SourceId;
 use crate::model::signal::{ResolvedBecause, Signal, Transition};
-use crate::model::time::{EventTime, Millis};
+use crate::model::time::{EventTime, Millis, WallTime};
 use crate::sim::load::{self, Event};
 use crate::sim::script::{Script, What};
 
@@ -87,6 +88,15 @@ pub fn run(script: &Script, stage: Stage<'_>) -> Result<Vec<Outcome>, ScenarioEr
                     play(&mut local, *stream, &sources[*stream], &mut offsets[*stream], due);
                 }
                 local.until(until);
+            }
+            What::Silence { matchers, from, length } => {
+                let starts_at = WallTime::from_event(script.start + *from);
+                let times = (Some(starts_at), starts_at + *length);
+                let wish =
+                    Wish::new(matchers.clone(), times, "scenario", "").map_err(|error| failed(error.to_string()))?;
+                let fresh = SilenceId::of(step.line as u128);
+                let answer = local.operate(Operation::Silence { from: None, wish, fresh });
+                answer.map_err(|refused| failed(refused.to_string()))?;
             }
             What::Expect { lines, range } => {
                 let happened = local.take_happened();

@@ -8,6 +8,7 @@
 //! load    auth at 2m30s line="{time} host1 sshd[7]: Failed password for root from 192.0.2.7 port 22 ssh2"
 //! load    auth from auth.log.gz            # recorded lines, with their own times
 //! advance 10m                              # time goes on, silence or not
+//! silence service=cart env!=dev for 10m    # from here on nobody is told of these alerts
 //! expect
 //!   2m20s  pending   ErrorRatio{service="cart"}
 //!   3m20s  firing    ErrorRatio{service="cart"}  errors=60 total=180
@@ -18,6 +19,7 @@
 
 use std::ops::Range;
 
+use crate::alert::matcher::{Matcher, MatcherError};
 use crate::model::time::{EventTime, Millis};
 
 /// 2026-01-01T00:00:00Z
@@ -47,6 +49,12 @@ pub enum What {
     },
     /// To this time after the start.
     Advance(Millis),
+    /// Somebody silences alerts, from this time after the start on.
+    Silence {
+        matchers: Vec<Matcher>,
+        from: Millis,
+        length: Millis,
+    },
     Expect {
         lines: Vec<String>,
         /// The block's lines in the text (from 0), without the word `expect`.
@@ -110,6 +118,12 @@ impl Script {
                     now = now + duration(length).map_err(failed)?;
                     script.steps.push(Step { line, what: What::Advance(now) });
                 }
+                ("silence", [matchers @ .., word, length]) if word == "for" => {
+                    let read = matchers.iter().map(|text| text.parse()).collect::<Result<_, MatcherError>>();
+                    let matchers = read.map_err(|error| failed(error.to_string()))?;
+                    let what = What::Silence { matchers, from: now, length: duration(length).map_err(failed)? };
+                    script.steps.push(Step { line, what });
+                }
                 ("expect", []) => {
                     let start = at;
                     while at < lines.len() && (lines[at].starts_with([' ', '\t']) || lines[at].trim().is_empty()) {
@@ -136,9 +150,14 @@ fn unknown(verb: &str) -> String {
         "rules" => "`rules FILE…`",
         "start" => "`start 2026-01-01T00:00:00Z`",
         "advance" => "`advance 5m`",
+        "silence" => "`silence service=cart for 10m`",
         "load" => "`load STREAM FROM..TO every STEP field=value…`",
         "expect" => "`expect` alone on its line, and what is expected below it, indented",
-        _ => return format!("`{verb}` is no word of a scenario; there are rules, start, load, advance, expect"),
+        _ => {
+            return format!(
+                "`{verb}` is no word of a scenario; there are rules, start, load, advance, silence, expect"
+            );
+        }
     };
     format!("`{verb}` is written as {form}")
 }
@@ -246,7 +265,14 @@ mod tests {
         check("", expect![["line 1: no rules are named; add a line `rules FILE`\n"]]);
         check(
             "rules a\nwait 5m",
-            expect![["line 2: `wait` is no word of a scenario; there are rules, start, load, advance, expect\n"]],
+            expect![[
+                "line 2: `wait` is no word of a scenario; there are rules, start, load, advance, silence, expect\n"
+            ]],
+        );
+        check("rules a\nsilence a=b", expect![["line 2: `silence` is written as `silence service=cart for 10m`\n"]]);
+        check(
+            "rules a\nsilence a for 5m",
+            expect![["line 2: `a` has no operator after the label name; use one of =, !=, =~, !~\n"]],
         );
         check("rules a\nadvance", expect![["line 2: `advance` is written as `advance 5m`\n"]]);
         check("rules a\nload s 0s-1m every 1s", expect![["line 2: `0s-1m` is not a range of time; write `0s..2m`\n"]]);

@@ -2,7 +2,7 @@
 
 /// Appends `value`, seven bits a byte, least first.
 #[inline]
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -12,7 +12,7 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 /// Reads what [`put_varint`] wrote and moves `at` behind it; `None` where the bytes end early or hold more than 64 bits.
 #[inline]
-pub(super) fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+pub(crate) fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let first = *bytes.get(*at)?;
     *at += 1;
     match first < 0x80 {
@@ -39,7 +39,7 @@ fn varint_tail(bytes: &[u8], at: &mut usize, mut value: u64) -> Option<u64> {
 
 /// The next `length` bytes.
 #[inline]
-pub(super) fn take<'a>(bytes: &'a [u8], at: &mut usize, length: usize) -> Option<&'a [u8]> {
+pub(crate) fn take<'a>(bytes: &'a [u8], at: &mut usize, length: usize) -> Option<&'a [u8]> {
     let end = at.checked_add(length)?;
     let taken = bytes.get(*at..end)?;
     *at = end;
@@ -50,11 +50,11 @@ pub(super) fn take_u64(bytes: &[u8], at: &mut usize) -> Option<u64> {
     take(bytes, at, 8).map(|taken| u64::from_le_bytes(taken.try_into().expect("eight bytes were taken")))
 }
 
-pub(super) fn zigzag(value: i64) -> u64 {
+pub(crate) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-pub(super) fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 

@@ -20,7 +20,7 @@
 //! Time is the index of a pane; nothing here knows a clock, a thread or a file.
 
 mod bits;
-mod codec;
+pub(crate) mod codec;
 mod counts;
 mod distinct;
 mod extremes;

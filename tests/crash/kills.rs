@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use foghorn::edge::crash_point::CRASH_POINTS;
+use foghorn::checkpoint::CRASH_POINTS;
 
 use crate::load::{Load, PARTITIONS, SERVICES};
 use crate::process::Foghorn;

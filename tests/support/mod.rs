@@ -5,5 +5,6 @@
 
 pub mod apache;
 pub mod cluster;
+pub mod live;
 pub mod member;
 pub mod wait;

@@ -38,6 +38,7 @@ fn check(send_resolved: bool, expect: Expect) {
     ];
     // All news is 10 s old at the first look, but for `late`, which comes just before the interval is over.
     let news = Facts { changed_at: Some(t), failing_since: Some(t), ever_told: true, ..Facts::default() };
+    let hidden = Some(SilenceId::of(1));
     let facts = [
         ("fires as shown", Facts { firing: 2, changed_at: None, ..news }),
         ("one more", Facts { firing: 3, new: 1, ..news }),
@@ -46,6 +47,9 @@ fn check(send_resolved: bool, expect: Expect) {
         ("all ended", Facts { gone: 2, owed_ends: 2, ..news }),
         ("there and back", Facts { firing: 2, ..news }),
         ("nothing", Facts { changed_at: None, failing_since: None, ..news }),
+        ("all hidden", Facts { changed_at: None, hidden, ..news }),
+        ("hidden news", Facts { firing: 2, hidden, hidden_news: hidden, ..news }),
+        ("and one more", Facts { firing: 3, new: 1, hidden, hidden_news: hidden, ..news }),
     ];
     let mut table = String::new();
     for state in states {
@@ -63,47 +67,62 @@ fn when_to_speak_and_why() {
     check(
         true,
         expect![[r#"
-        quiet
-          fires as shown  10s: nothing_firing
-          one more        10s: nothing_firing
-          one more, late  10s: nothing_firing
-          one ended       10s: nothing_firing
-          all ended       10s: nothing_firing
-          there and back  10s: nothing_firing
-          nothing         10s: nothing_firing
-        untold
-          fires as shown  10s: group_wait till 30s, 30s: send New
-          one more        10s: group_wait till 30s, 30s: send New
-          one more, late  10s: group_wait till 30s, 30s: send New
-          one ended       10s: group_wait till 30s, 30s: send New
-          all ended       10s: group_wait till 30s, 30s: skip ResolvedBeforeTold
-          there and back  10s: group_wait till 30s, 30s: send New
-          nothing         10s: group_wait till 30s, 30s: skip ResolvedBeforeTold
-        underway
-          fires as shown  10s: underway
-          one more        10s: group_interval till 5m, 5m: send Changed
-          one more, late  10s: group_wait till 5m29s, 5m30s: send Changed
-          one ended       10s: group_interval till 5m, 5m: send Changed
-          all ended       10s: group_interval till 5m, 5m: send AllResolved
-          there and back  10s: group_interval till 5m, 5m: skip CancelledOut
-          nothing         10s: underway
-        told
-          fires as shown  10s: repeat_interval till 4h, 4h: send Repeat
-          one more        10s: group_interval till 5m, 5m: send Changed
-          one more, late  10s: group_wait till 5m29s, 5m30s: send Changed
-          one ended       10s: group_interval till 5m, 5m: send Changed
-          all ended       10s: group_interval till 5m, 5m: send AllResolved
-          there and back  10s: group_interval till 5m, 5m: skip CancelledOut
-          nothing         10s: nothing_firing
-        owed
-          fires as shown  10s: undelivered till 5m10s, 5m10s: send Changed
-          one more        10s: undelivered till 5m, 5m: send Changed
-          one more, late  10s: undelivered till 5m10s, 5m10s: send Changed
-          one ended       10s: undelivered till 5m, 5m: send Changed
-          all ended       10s: undelivered till 5m, 5m: send AllResolved, 1d: skip OwedTooLong
-          there and back  10s: undelivered till 5m, 5m: send Changed
-          nothing         10s: undelivered till 5m10s, 5m10s: skip CancelledOut
-    "#]],
+            quiet
+              fires as shown  10s: nothing_firing
+              one more        10s: nothing_firing
+              one more, late  10s: nothing_firing
+              one ended       10s: nothing_firing
+              all ended       10s: nothing_firing
+              there and back  10s: nothing_firing
+              nothing         10s: nothing_firing
+              all hidden      10s: silenced
+              hidden news     10s: silenced
+              and one more    10s: silenced
+            untold
+              fires as shown  10s: group_wait till 30s, 30s: send New
+              one more        10s: group_wait till 30s, 30s: send New
+              one more, late  10s: group_wait till 30s, 30s: send New
+              one ended       10s: group_wait till 30s, 30s: send New
+              all ended       10s: group_wait till 30s, 30s: skip ResolvedBeforeTold
+              there and back  10s: group_wait till 30s, 30s: send New
+              nothing         10s: group_wait till 30s, 30s: skip ResolvedBeforeTold
+              all hidden      10s: group_wait till 30s, 30s: skip Silenced { by: 00000000-0000-4000-8000-000000000001 }
+              hidden news     10s: group_wait till 30s, 30s: send New
+              and one more    10s: group_wait till 30s, 30s: send New
+            underway
+              fires as shown  10s: underway
+              one more        10s: group_interval till 5m, 5m: send Changed
+              one more, late  10s: group_wait till 5m29s, 5m30s: send Changed
+              one ended       10s: group_interval till 5m, 5m: send Changed
+              all ended       10s: group_interval till 5m, 5m: send AllResolved
+              there and back  10s: group_interval till 5m, 5m: skip CancelledOut
+              nothing         10s: underway
+              all hidden      10s: underway
+              hidden news     10s: group_interval till 5m, 5m: skip Silenced { by: 00000000-0000-4000-8000-000000000001 }
+              and one more    10s: group_interval till 5m, 5m: send Changed
+            told
+              fires as shown  10s: repeat_interval till 4h, 4h: send Repeat
+              one more        10s: group_interval till 5m, 5m: send Changed
+              one more, late  10s: group_wait till 5m29s, 5m30s: send Changed
+              one ended       10s: group_interval till 5m, 5m: send Changed
+              all ended       10s: group_interval till 5m, 5m: send AllResolved
+              there and back  10s: group_interval till 5m, 5m: skip CancelledOut
+              nothing         10s: nothing_firing
+              all hidden      10s: silenced
+              hidden news     10s: group_interval till 5m, 5m: skip Silenced { by: 00000000-0000-4000-8000-000000000001 }
+              and one more    10s: group_interval till 5m, 5m: send Changed
+            owed
+              fires as shown  10s: undelivered till 5m10s, 5m10s: send Changed
+              one more        10s: undelivered till 5m, 5m: send Changed
+              one more, late  10s: undelivered till 5m10s, 5m10s: send Changed
+              one ended       10s: undelivered till 5m, 5m: send Changed
+              all ended       10s: undelivered till 5m, 5m: send AllResolved, 1d: skip OwedTooLong
+              there and back  10s: undelivered till 5m, 5m: send Changed
+              nothing         10s: undelivered till 5m10s, 5m10s: skip CancelledOut
+              all hidden      10s: undelivered till 5m10s, 5m10s: silenced
+              hidden news     10s: undelivered till 5m, 5m: send Changed
+              and one more    10s: undelivered till 5m, 5m: send Changed
+        "#]],
     );
 }
 
@@ -112,46 +131,61 @@ fn when_to_speak_to_those_who_want_no_ends() {
     check(
         false,
         expect![[r#"
-        quiet
-          fires as shown  10s: nothing_firing
-          one more        10s: nothing_firing
-          one more, late  10s: nothing_firing
-          one ended       10s: nothing_firing
-          all ended       10s: nothing_firing
-          there and back  10s: nothing_firing
-          nothing         10s: nothing_firing
-        untold
-          fires as shown  10s: group_wait till 30s, 30s: send New
-          one more        10s: group_wait till 30s, 30s: send New
-          one more, late  10s: group_wait till 30s, 30s: send New
-          one ended       10s: group_wait till 30s, 30s: send New
-          all ended       10s: group_wait till 30s, 30s: skip ResolvedBeforeTold
-          there and back  10s: group_wait till 30s, 30s: send New
-          nothing         10s: group_wait till 30s, 30s: skip ResolvedBeforeTold
-        underway
-          fires as shown  10s: underway
-          one more        10s: group_interval till 5m, 5m: send Changed
-          one more, late  10s: group_wait till 5m29s, 5m30s: send Changed
-          one ended       10s: group_interval till 5m, 5m: skip ResolvedNotWanted
-          all ended       10s: group_interval till 5m, 5m: skip ResolvedNotWanted
-          there and back  10s: group_interval till 5m, 5m: skip CancelledOut
-          nothing         10s: underway
-        told
-          fires as shown  10s: repeat_interval till 4h, 4h: send Repeat
-          one more        10s: group_interval till 5m, 5m: send Changed
-          one more, late  10s: group_wait till 5m29s, 5m30s: send Changed
-          one ended       10s: group_interval till 5m, 5m: skip ResolvedNotWanted
-          all ended       10s: group_interval till 5m, 5m: skip ResolvedNotWanted
-          there and back  10s: group_interval till 5m, 5m: skip CancelledOut
-          nothing         10s: nothing_firing
-        owed
-          fires as shown  10s: undelivered till 5m10s, 5m10s: send Changed
-          one more        10s: undelivered till 5m, 5m: send Changed
-          one more, late  10s: undelivered till 5m10s, 5m10s: send Changed
-          one ended       10s: undelivered till 5m, 5m: send Changed
-          all ended       10s: undelivered till 5m, 5m: skip ResolvedNotWanted
-          there and back  10s: undelivered till 5m, 5m: send Changed
-          nothing         10s: undelivered till 5m10s, 5m10s: skip CancelledOut
-    "#]],
+            quiet
+              fires as shown  10s: nothing_firing
+              one more        10s: nothing_firing
+              one more, late  10s: nothing_firing
+              one ended       10s: nothing_firing
+              all ended       10s: nothing_firing
+              there and back  10s: nothing_firing
+              nothing         10s: nothing_firing
+              all hidden      10s: silenced
+              hidden news     10s: silenced
+              and one more    10s: silenced
+            untold
+              fires as shown  10s: group_wait till 30s, 30s: send New
+              one more        10s: group_wait till 30s, 30s: send New
+              one more, late  10s: group_wait till 30s, 30s: send New
+              one ended       10s: group_wait till 30s, 30s: send New
+              all ended       10s: group_wait till 30s, 30s: skip ResolvedBeforeTold
+              there and back  10s: group_wait till 30s, 30s: send New
+              nothing         10s: group_wait till 30s, 30s: skip ResolvedBeforeTold
+              all hidden      10s: group_wait till 30s, 30s: skip Silenced { by: 00000000-0000-4000-8000-000000000001 }
+              hidden news     10s: group_wait till 30s, 30s: send New
+              and one more    10s: group_wait till 30s, 30s: send New
+            underway
+              fires as shown  10s: underway
+              one more        10s: group_interval till 5m, 5m: send Changed
+              one more, late  10s: group_wait till 5m29s, 5m30s: send Changed
+              one ended       10s: group_interval till 5m, 5m: skip ResolvedNotWanted
+              all ended       10s: group_interval till 5m, 5m: skip ResolvedNotWanted
+              there and back  10s: group_interval till 5m, 5m: skip CancelledOut
+              nothing         10s: underway
+              all hidden      10s: underway
+              hidden news     10s: group_interval till 5m, 5m: skip Silenced { by: 00000000-0000-4000-8000-000000000001 }
+              and one more    10s: group_interval till 5m, 5m: send Changed
+            told
+              fires as shown  10s: repeat_interval till 4h, 4h: send Repeat
+              one more        10s: group_interval till 5m, 5m: send Changed
+              one more, late  10s: group_wait till 5m29s, 5m30s: send Changed
+              one ended       10s: group_interval till 5m, 5m: skip ResolvedNotWanted
+              all ended       10s: group_interval till 5m, 5m: skip ResolvedNotWanted
+              there and back  10s: group_interval till 5m, 5m: skip CancelledOut
+              nothing         10s: nothing_firing
+              all hidden      10s: silenced
+              hidden news     10s: group_interval till 5m, 5m: skip Silenced { by: 00000000-0000-4000-8000-000000000001 }
+              and one more    10s: group_interval till 5m, 5m: send Changed
+            owed
+              fires as shown  10s: undelivered till 5m10s, 5m10s: send Changed
+              one more        10s: undelivered till 5m, 5m: send Changed
+              one more, late  10s: undelivered till 5m10s, 5m10s: send Changed
+              one ended       10s: undelivered till 5m, 5m: send Changed
+              all ended       10s: undelivered till 5m, 5m: skip ResolvedNotWanted
+              there and back  10s: undelivered till 5m, 5m: send Changed
+              nothing         10s: undelivered till 5m10s, 5m10s: skip CancelledOut
+              all hidden      10s: undelivered till 5m10s, 5m10s: silenced
+              hidden news     10s: undelivered till 5m, 5m: send Changed
+              and one more    10s: undelivered till 5m, 5m: send Changed
+        "#]],
     );
 }

@@ -2,7 +2,8 @@
 //!
 //! The same work as the `memory` run, with a checkpoint every five seconds of wall time written to a temporary
 //! directory by another thread. Its row of the table counts the processor time of both, so the rows `memory` and
-//! `checkpoint` of one call say what checkpoints cost in all.
+//! `checkpoint` of one call say what checkpoints cost in all. Those are few, so the stall is then taken of
+//! [`STALLS`] more cuts that nobody writes, a batch apart.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -14,7 +15,7 @@ use crate::cli::CommandError;
 use crate::cli::load::World;
 use crate::edge::disk::{Saved, StateDir};
 use crate::edge::{clock, process};
-use crate::engine::desk::Desk;
+use crate::engine::desk::{Desk, DeskCut};
 use crate::engine::shard::{Shard, ShardInput, ShardOutput};
 use crate::engine::state::ShardCut;
 use crate::runtime::CHECKPOINT_EVERY;
@@ -28,81 +29,124 @@ impl Drop for Scratch {
     }
 }
 
+/// Cuts of which the stall's percentiles are.
+const STALLS: u64 = 200;
+
+/// A shard at work, of which cuts are taken.
+struct Bench {
+    shard: Shard,
+    feeder: Feeder,
+    out: Vec<ShardOutput>,
+    cuts: u64,
+}
+
+impl Bench {
+    fn start(world: &World, args: &BenchArgs) -> Result<Bench, CommandError> {
+        let mut shard = Shard::new(0, 1, world.plan.clone(), 1)?.with_cuts();
+        let feeder = Feeder::new(args, &mut shard);
+        let mut bench = Bench { shard, feeder, out: Vec::new(), cuts: 0 };
+        while !bench.feeder.is_full() {
+            let records = bench.feeder.next();
+            bench.take(records);
+        }
+        Ok(bench)
+    }
+
+    fn take(&mut self, records: ShardInput) {
+        self.shard.handle(records, &mut self.out);
+        self.out.clear();
+    }
+
+    /// A cut, its number, and for how long the shard took no records.
+    fn cut(&mut self) -> (u64, ShardCut, Duration) {
+        self.cuts += 1;
+        let started = Instant::now();
+        self.shard.handle(ShardInput::Cut(self.cuts), &mut self.out);
+        let stall = started.elapsed();
+        let cut = self.out.drain(..).find_map(|output| match output {
+            ShardOutput::Cut { state, .. } => Some(*state),
+            _ => None,
+        });
+        (self.cuts, cut.expect("one shard alone gives its cut at once"), stall)
+    }
+}
+
 pub(super) fn run(world: &World, args: &BenchArgs) -> Result<Took, CommandError> {
     let scratch = Scratch(std::env::temp_dir().join(format!("foghorn-bench-{}", std::process::id())));
     let dir = Arc::new(StateDir::open(&scratch.0)?);
-    let mut shard = Shard::new(0, 1, world.plan.clone(), 1)?.with_cuts();
-    let mut feeder = Feeder::new(args, &mut shard);
-    let mut out = Vec::new();
-    while !feeder.is_full() {
-        shard.handle(feeder.next(), &mut out);
-        out.clear();
-    }
+    let mut bench = Bench::start(world, args)?;
     let (to_writer, cuts) = mpsc::channel::<(u64, ShardCut)>();
-    let desk = Desk::new(world.desk(), 1).cut();
     let writer = std::thread::spawn({
-        let dir = dir.clone();
-        move || -> std::io::Result<Vec<Saved>> {
-            let write = |(number, cut)| {
-                let head = Head {
-                    number,
-                    taken_at: clock::now(),
-                    program: env!("CARGO_PKG_VERSION").to_owned(),
-                    clean: false,
-                    desk_meaning: 0,
-                    seed: 1,
-                };
-                dir.save(&Checkpoint { head, shards: vec![cut], desk: desk.clone() })
-            };
-            cuts.into_iter().map(write).collect()
-        }
+        let (dir, desk) = (dir.clone(), Desk::new(world.desk(), 1).cut());
+        move || cuts.into_iter().map(|(number, cut)| dir.save(&checkpoint(number, cut, &desk))).collect()
     });
-    let (mut stalls, mut number) = (Vec::new(), 0);
     let mut due = Instant::now();
     let mut took = Took { events: 0, cpu: Duration::ZERO, wall: Duration::ZERO };
     let cpu_of_writing = cpu_time();
     let mut making = Duration::ZERO;
-    while took.events < args.events || number < 3 {
+    while took.events < args.events || bench.cuts < 3 {
         let before = process::thread_cpu_seconds();
-        let records = feeder.next();
+        let records = bench.feeder.next();
         making += Duration::from_secs_f64(process::thread_cpu_seconds() - before);
         let wall = Instant::now();
-        shard.handle(records, &mut out);
-        out.clear();
+        bench.take(records);
         if Instant::now() >= due {
             due = Instant::now() + CHECKPOINT_EVERY;
-            number += 1;
-            let started = Instant::now();
-            shard.handle(ShardInput::Cut(number), &mut out);
-            stalls.push(started.elapsed());
-            let cut = out.drain(..).find_map(|output| match output {
-                ShardOutput::Cut { state, .. } => Some(*state),
-                _ => None,
-            });
-            to_writer.send((number, cut.expect("one shard alone gives its cut at once")))?;
+            let (number, cut, _) = bench.cut();
+            to_writer.send((number, cut))?;
         }
         took.wall += wall.elapsed();
         took.events += super::BATCH as u64;
     }
     drop(to_writer);
-    let saved = writer.join().map_err(|_| anyhow::anyhow!("the writing thread failed"))??;
+    let saved: std::io::Result<Vec<Saved>> = writer.join().map_err(|_| anyhow::anyhow!("the writing thread failed"))?;
     took.cpu = (cpu_time() - cpu_of_writing).saturating_sub(making);
-    tell(&stalls, &saved);
-    restore(world, &dir, feeder)?;
+    let saved = saved?;
+    if let Some(last) = saved.last() {
+        let (count, megabytes) = (saved.len(), last.bytes as f64 / 1e6);
+        eprintln!(
+            "checkpoint: {count} written; the last has {megabytes:.1} MB, written and synced in {:.2?}",
+            last.took
+        );
+    }
+    restore(world, &dir, &mut bench.feeder)?;
+    tell_stalls(&mut bench);
     Ok(took)
 }
 
-fn tell(stalls: &[Duration], saved: &[Saved]) {
-    let most = stalls.iter().max().copied().unwrap_or_default();
-    let mean = stalls.iter().sum::<Duration>() / stalls.len().max(1) as u32;
-    eprintln!("checkpoint: {} taken; no records for {mean:.1?} in the mean, {most:.1?} at most", stalls.len());
-    if let Some(last) = saved.last() {
-        eprintln!("checkpoint: {:.1} MB, written and synced in {:.2?}", last.bytes as f64 / 1e6, last.took);
-    }
+fn checkpoint(number: u64, cut: ShardCut, desk: &DeskCut) -> Checkpoint {
+    let head = Head {
+        number,
+        taken_at: clock::now(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        clean: false,
+        desk_meaning: 0,
+        seed: 1,
+    };
+    Checkpoint { head, shards: vec![cut], desk: desk.clone() }
+}
+
+/// How long cuts keep records waiting that come a batch apart.
+fn tell_stalls(bench: &mut Bench) {
+    let mut stalls: Vec<Duration> = (0..STALLS)
+        .map(|_| {
+            let records = bench.feeder.next();
+            bench.take(records);
+            bench.cut().2
+        })
+        .collect();
+    stalls.sort_unstable();
+    let at = |share: f64| stalls[((stalls.len() - 1) as f64 * share).round() as usize];
+    eprintln!(
+        "checkpoint: no records for {:.1?} (p50), {:.1?} (p99), {:.1?} at most, of {STALLS} cuts",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
 }
 
 /// From nothing to the first tick that is judged.
-fn restore(world: &World, dir: &StateDir, mut feeder: Feeder) -> Result<(), CommandError> {
+fn restore(world: &World, dir: &StateDir, feeder: &mut Feeder) -> Result<(), CommandError> {
     let started = Instant::now();
     let loaded = dir.load()?;
     let checkpoint = loaded.checkpoint.ok_or_else(|| anyhow::anyhow!("no checkpoint was written"))?;

@@ -270,6 +270,7 @@ fn full(world: &World, args: &BenchArgs, consumer: ConsumerConfig, load: &mut Lo
         restore: Vec::new(),
         memory: None,
         reloads: None,
+        operations: None,
     };
     let senders = Senders::new(&[], secrets::process_environment).map_err(|_| anyhow::anyhow!("no senders"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build()?;

@@ -84,9 +84,15 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
 
     let listener = Api::bind(&args.listen).await.map_err(anyhow::Error::msg)?;
     let address = listener.local_addr()?;
-    let api =
-        Api { plan: PlanInUse::new(world.plan.clone()), reload: None, status: status.clone(), title: "demo".into() };
-    let server = tokio::spawn(async move { axum::serve(listener, api.router()).await });
+    let (operators, operations) = runtime::operators();
+    let api = Api {
+        plan: PlanInUse::new(world.plan.clone()),
+        reload: None,
+        operators: Some(operators),
+        status: status.clone(),
+        title: "demo".into(),
+    };
+    let server = tokio::spawn(api.serve(listener));
 
     let sinks = Sinks::start(args.sinks, &format!("http://{address}"), global.colours()).await?;
     let teller = Teller::new(global.colours());
@@ -111,6 +117,7 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
         restore: Vec::new(),
         memory: None,
         reloads: None,
+        operations: Some(operations),
     };
     let desk = Desk::new(sinks.desk(), seed());
     let story = async {

@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 use crate::alert::life::Change;
 use crate::cli::load::World;
 use crate::engine::journal::{Decision, JournalEntry};
+use crate::engine::transcript::clean;
 use crate::model::delivery::{AlertStatus, Notification};
 use crate::model::time::{EventTime, WallTime};
 use crate::runtime::{Live, Status};
@@ -64,7 +65,13 @@ impl Teller {
     }
 
     fn journal(&self, entry: &JournalEntry) {
-        let Decision::Alert { alert, change, at, .. } = &entry.decision else { return };
+        let (alert, change, at) = match &entry.decision {
+            Decision::Alert { alert, change, at, .. } => (alert, change, at),
+            Decision::Silenced { .. } | Decision::Unsilenced { .. } | Decision::Operated { .. } => {
+                return self.line(&format!("{}  {}", clock_time(entry.at), clean(&entry.decision.to_string())));
+            }
+            _ => return,
+        };
         let (index, word, colour) = match change {
             Change::Began => (0, "pending ", AnsiColor::Yellow),
             Change::Fired | Change::FiredAgain { .. } => (1, "FIRING  ", AnsiColor::Red),

@@ -296,7 +296,12 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         })
     });
     let operator = word().prop_map(|who| {
-        Record::Operator(OperatorRecord { who: who.into(), what: "silence".into(), detail: "\u{0}\u{1f}ü".into() })
+        Record::Operator(OperatorRecord {
+            who: who.into(),
+            what: "silence".into(),
+            detail: "\u{0}\u{1f}ü".into(),
+            from: None,
+        })
     });
     let record = prop_oneof![4 => alert, 3 => delivery, 1 => operator];
     (record, -50..50i64, prop::option::of(1..99u64)).prop_map(|(record, at, number)| Entry {

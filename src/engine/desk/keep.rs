@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Desk, DeskOutput, Entry};
 use crate::alert::group::{Group, Leg};
 use crate::alert::life::{Alert, AlertId};
+use crate::alert::silence::{Silence, Silences};
 use crate::model::{EventTime, WallTime};
 use crate::notify::outbox::{DeadLetter, OutboxCut};
 
@@ -30,6 +31,9 @@ pub struct DeskCut {
     /// Journal entries made so far.
     pub journal_total: u64,
     full: bool,
+    /// Since version 2 of the format.
+    #[serde(default)]
+    silences: Vec<Arc<Silence>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,6 +79,7 @@ impl Desk {
             dead_letters: self.dead_letters.iter().cloned().collect(),
             journal_total: self.journal.total(),
             full: self.alerts.full,
+            silences: self.silences.iter().cloned().collect(),
         }
     }
 
@@ -83,6 +88,7 @@ impl Desk {
         let mut dropped = Dropped::default();
         self.now = self.now.max(cut.now);
         self.journal.resume(cut.journal_total);
+        self.silences = Silences::restore(cut.silences, cut.now);
         self.alerts.cut();
         self.alerts.full = cut.full;
         self.alerts.restore(cut.alerts);

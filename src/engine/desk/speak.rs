@@ -42,6 +42,7 @@ impl Desk {
                 Flush::Wait(_) => continue,
                 Flush::Skip(why) => {
                     entry.group.skipped(leg, why);
+                    *self.suppressed.entry(why.name()).or_default() += 1;
                     let target = self.lanes[lane.0].target.clone();
                     self.enter(Decision::Skip { group: key.clone(), target, why }, out);
                 }

@@ -5,6 +5,7 @@ mod bounds;
 mod grouping;
 mod properties;
 mod receivers;
+mod silences;
 mod world;
 
 use expect_test::Expect;

@@ -1,6 +1,6 @@
 //! What the page, the API and the metrics may see of a desk. Everything here only reads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Desk, meta};
 use crate::alert::group::{Flush, LegState};
 use crate::alert::life::{Alert, AlertId, AlertName};
+use crate::alert::silence::Silence;
 use crate::engine::journal::Journal;
 use crate::model::{EventTime, Labels, RuleMeta, SourceId, WallTime};
 use crate::notify::outbox::{DeadLetter, LaneHealth, LaneId};
@@ -102,6 +103,21 @@ impl Desk {
 
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// All silences by id, expired ones for a while.
+    pub fn silences(&self) -> impl ExactSizeIterator<Item = &Arc<Silence>> {
+        self.silences.iter()
+    }
+
+    /// Whether a silence in force hides alerts of these labels.
+    pub fn hides(&self, labels: &Labels) -> bool {
+        self.silences.hiding(labels).is_some()
+    }
+
+    /// Moments that passed without a word since the desk was made, by [`SkipReason::name`](crate::alert::SkipReason::name).
+    pub fn suppressed(&self) -> &BTreeMap<&'static str, u64> {
+        &self.suppressed
     }
 
     /// What had to be given up, oldest first.

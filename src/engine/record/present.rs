@@ -24,6 +24,8 @@ impl Record {
                 AlertEvent::Untold { .. } => "untold",
                 AlertEvent::Displaced { .. } => "displaced",
                 AlertEvent::EndForgotten { .. } => "end_forgotten",
+                AlertEvent::Silenced { .. } => "silenced",
+                AlertEvent::Unsilenced { .. } => "unsilenced",
             },
             Record::Delivery(record) => match record {
                 DeliveryRecord::Written { .. } => "written",
@@ -46,7 +48,9 @@ impl Record {
     pub fn colour(&self) -> AnsiColor {
         match self.what() {
             "fired" | "fired_again" | "given_up" | "failed" => AnsiColor::Red,
-            "began" | "untold" | "displaced" | "overflowed" | "end_forgotten" | "throttled" => AnsiColor::Yellow,
+            "began" | "untold" | "displaced" | "overflowed" | "end_forgotten" | "throttled" | "silenced" => {
+                AnsiColor::Yellow
+            }
             "resolved" | "delivered" | "receiver_back" => AnsiColor::Green,
             "written" => AnsiColor::Cyan,
             "dropped" | "joined" | "skipped" | "superseded" => AnsiColor::BrightBlack,
@@ -60,7 +64,10 @@ impl Record {
             Record::Alert(record) => record.to_string(),
             Record::Delivery(record) => record.to_string(),
             Record::Rules(record) => record.to_string(),
-            Record::Operator(record) => format!("{}: {}", clean(&record.who), clean(&record.detail)),
+            Record::Operator(record) => {
+                let from = record.from.as_ref().map_or(String::new(), |from| format!(" ({})", clean(from)));
+                format!("{}{from}: {}", clean(&record.who), clean(&record.detail))
+            }
             Record::Run(record) => record.to_string(),
         }
     }
@@ -94,6 +101,14 @@ impl fmt::Display for AlertRecord {
             AlertEvent::Untold { reason } => write!(f, ": {reason}"),
             AlertEvent::Displaced { by } => write!(f, ": made room for {}", clean(by)),
             AlertEvent::EndForgotten { group } => write!(f, ": {} is owed too many ends", clean(group)),
+            AlertEvent::Silenced { silence, by, comment, until } => {
+                write!(f, " by {} until {until} ({silence})", clean(by))?;
+                match comment.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, ": {}", clean(comment)),
+                }
+            }
+            AlertEvent::Unsilenced { silence, by } => write!(f, ": that of {} is over ({silence})", clean(by)),
         }
     }
 }

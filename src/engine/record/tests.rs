@@ -3,6 +3,8 @@ use expect_test::expect;
 use super::filter::{kinds, moment};
 use super::*;
 use crate::alert::group::SkipReason;
+use crate::alert::matcher::Matcher;
+use crate::alert::silence::{Done, Silence};
 use crate::engine::journal::{Journal, UntoldReason};
 use crate::model::{Contributor, DeliveryId, Exemplar, Position, RuleMeta, SourceId};
 use crate::notify::outbox::DeadReason;
@@ -98,7 +100,29 @@ fn everything() -> Vec<Decision> {
             owed_until: None,
         },
         Decision::ReceiverBack { target: t(), groups: 2 },
+        Decision::Silenced { alert: name(), silence: silence(60_000) },
+        Decision::Unsilenced { alert: name(), silence: silence(60_000) },
+        operated("192.0.2.7", Done::Created { silence: silence(60_000) }),
+        operated("192.0.2.7", Done::Changed { before: silence(60_000), silence: silence(120_000) }),
+        operated("192.0.2.7", Done::Replaced { before: silence(1_000), silence: silence(120_000) }),
+        operated("fe80::1", Done::Expired { silence: silence(1_000) }),
     ]
+}
+
+fn silence(ends_at: i64) -> Arc<Silence> {
+    Arc::new(Silence {
+        id: SilenceId::of(7),
+        matchers: Matcher::parse_list("host=~a|b").expect("a matcher"),
+        starts_at: WallTime(1_000),
+        ends_at: WallTime(ends_at),
+        created_by: "ada".into(),
+        comment: "deploy\u{1b}[31m".into(),
+        updated_at: WallTime(1_000),
+    })
+}
+
+fn operated(from: &str, done: Done) -> Decision {
+    Decision::Operated { person: Person { who: "bob".into(), from: Some(from.into()) }, done }
 }
 
 #[test]
@@ -136,6 +160,12 @@ fn every_record_is_one_line_for_people_and_reads_back_as_it_was() {
         superseded    {}:{host="a"} #1 → ops/slack gives way to #2 after 1 attempt
         given_up      {}:{host="a"} #1 → ops/slack after 5 attempts: rejected: no
         receiver_back ops/slack: 2 groups owed to it are due
+        silenced      Slow{host="a\u{1b}[31m"} by ada until 1970-01-01T00:01:00Z (00000000-0000-4000-8000-000000000007): deploy\u{1b}[31m
+        unsilenced    Slow{host="a\u{1b}[31m"}: that of ada is over (00000000-0000-4000-8000-000000000007)
+        silence_created bob (192.0.2.7): 00000000-0000-4000-8000-000000000007 {host=~"a|b"} until 1970-01-01T00:01:00Z, by ada: deploy\u{1b}[31m
+        silence_changed bob (192.0.2.7): 00000000-0000-4000-8000-000000000007 {host=~"a|b"} until 1970-01-01T00:02:00Z, by ada: deploy\u{1b}[31m (before: {host=~"a|b"} until 1970-01-01T00:01:00Z, by ada: deploy\u{1b}[31m)
+        silence_replaced bob (192.0.2.7): 00000000-0000-4000-8000-000000000007 {host=~"a|b"} until 1970-01-01T00:02:00Z, by ada: deploy\u{1b}[31m (in place of 00000000-0000-4000-8000-000000000007 {host=~"a|b"} until 1970-01-01T00:00:01Z, by ada: d…
+        silence_expired bob (fe80::1): 00000000-0000-4000-8000-000000000007 {host=~"a|b"} until 1970-01-01T00:00:01Z, by ada: deploy\u{1b}[31m
     "#]]
     .assert_eq(&lines);
 }

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use crate::checkpoint::CRASH_POINTS;
 use crate::checkpoint::dir::Disk;
 
 #[derive(Clone, Debug, Default)]
@@ -49,20 +50,6 @@ pub struct SimFile {
     disk: SimDisk,
     file: usize,
 }
-
-/// The places at which a process can be made to end.
-pub const POINTS: &[&str] = &[
-    "log_written",
-    "log_synced",
-    "delivery_started",
-    "delivery_answered",
-    "receipt_logged",
-    "checkpoint_cut",
-    "checkpoint_written",
-    "checkpoint_synced",
-    "checkpoint_renamed",
-    "offsets_committed",
-];
 
 impl SimDisk {
     /// Whether the process that used it has ended.
@@ -234,7 +221,7 @@ impl Disk for SimDisk {
     }
 
     fn pass(&self, point: &'static str) -> io::Result<()> {
-        debug_assert!(POINTS.contains(&point), "{point} is no place to end at");
+        debug_assert!(CRASH_POINTS.contains(&point), "{point} is no place to end at");
         let mut state = self.0.borrow_mut();
         if let Some((wanted, times)) = &mut state.trap
             && *wanted == point

@@ -114,6 +114,8 @@ pub struct Member {
     pub handed: u64,
     /// Goes on from a checkpoint.
     pub has_past: bool,
+    /// There is one by now.
+    begun: bool,
 }
 
 impl Member {
@@ -170,7 +172,9 @@ impl Member {
             plan,
             handed: 0,
             has_past,
+            begun: has_past,
         };
+        outside.watch.keeps_promises(&member.desk);
         member.wake(outside, shards, &cuts);
         Ok(member)
     }

@@ -13,6 +13,7 @@
 
 pub mod disk;
 pub mod member;
+pub mod operators;
 pub mod options;
 pub mod oracle;
 pub mod plot;

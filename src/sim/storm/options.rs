@@ -91,6 +91,8 @@ words! {
         Clock = "clock",
         /// Channels and threads are slow.
         Slow = "slow",
+        /// People silence alerts, change their minds, and are hit by crashes.
+        Silence = "silence",
     }
 }
 
@@ -119,6 +121,8 @@ words! {
         Mute = "mute",
         /// The desk's part of a checkpoint is lost on its way to the keeper.
         LoseCut = "lose_cut",
+        /// What people ask for is done and confirmed, and not logged.
+        ForgetAsked = "forget_asked",
     }
 }
 

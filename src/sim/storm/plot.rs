@@ -3,9 +3,10 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::disk::POINTS;
+use super::operators::{self, Ask};
 use super::options::{Fault, Options};
 use super::topic::{START, STORM};
+use crate::checkpoint::CRASH_POINTS;
 
 /// Something that happens to the world.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub enum Turn {
     Skew(i64),
     /// A checkpoint is asked for out of turn.
     Checkpoint,
+    /// Somebody wants something of the desk.
+    Ask(Ask),
 }
 
 /// Everything that happens, in order.
@@ -55,7 +58,7 @@ fn of(fault: Fault, at: i64, options: &Options, dice: &mut StdRng) -> Vec<(i64, 
         Fault::Kill => vec![(at, Turn::Kill)],
         Fault::Power => vec![(at, Turn::CutPower)],
         Fault::Point => {
-            let point = POINTS[dice.random_range(0..POINTS.len())];
+            let point = CRASH_POINTS[dice.random_range(0..CRASH_POINTS.len())];
             vec![(at, Turn::Trap(point, dice.random_range(1..4)))]
         }
         Fault::Restart => vec![(at, Turn::Stop)],
@@ -77,6 +80,7 @@ fn of(fault: Fault, at: i64, options: &Options, dice: &mut StdRng) -> Vec<(i64, 
             vec![(at, Turn::Skew(skew)), (at + length, Turn::Skew(0))]
         }
         Fault::Slow => vec![(at, Turn::Checkpoint)],
+        Fault::Silence => operators::turns(at, length, dice),
         _ => Vec::new(),
     }
 }

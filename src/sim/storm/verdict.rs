@@ -54,6 +54,10 @@ fn believe(outside: &mut Outside<'_>, member: &Member) {
     for alert in desk.alerts().filter(|alert| desk.now().since(alert.changed_at).0 < FRESH) {
         fresh.insert(AlertName::from(alert).to_string());
     }
+    // Of what is silenced nothing is owed, one way or the other.
+    let ended = desk.groups().flat_map(|group| group.ended).collect::<Vec<_>>();
+    let names = desk.alerts().map(AlertName::from).chain(ended);
+    fresh.extend(names.filter(|name| desk.hides(&name.labels)).map(|name| name.to_string()));
     for group in desk.groups() {
         let of = truth.entry(if &*group.receiver == "ops" { "ops" } else { "hook" }).or_default();
         for id in &group.firing {

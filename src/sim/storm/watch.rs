@@ -12,12 +12,15 @@
 //! - `V9` every bound holds
 //! - `V10` what is said is what happened: exactly the episodes that a slow count over all events gives
 //! - `V11` a process that may run does: it starts, gets through what it is given, and takes checkpoints
+//! - `V12` a silence that was promised is there after any crash, and nothing is written of what it hides
+//!   ([`super::operators`])
 //!
 //! The first that is broken is kept. `V2` and `V10` are asked at the end ([`super::verdict`]), the others all the time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::operators::Promises;
 use super::options::{Options, Sabotage};
 use super::oracle::{self, Rule};
 use super::stage::{BOUNDS, CROWD_MAX};
@@ -72,6 +75,8 @@ pub struct Watch {
     tried: BTreeMap<Key, u32>,
     /// A process had to begin without something that was done before it: the disk had not taken it.
     pub forgot: bool,
+    /// … and which life that was.
+    forgot_in_life: u32,
     /// Since which life what was known of keys is kept, and that something was tried.
     forgot_at_life: u32,
     marks_from_life: u32,
@@ -87,6 +92,7 @@ pub struct Watch {
     expected: Expected,
     /// Events that a shard had before it went on with other rules, whose feeds count from there on.
     before_reload: BTreeMap<usize, u64>,
+    pub promises: Promises,
     pub deliveries: u64,
     pub checkpoints: u64,
 }
@@ -156,12 +162,22 @@ impl Watch {
             *last = next.max(*last);
         }
         if cuts.is_empty() || self.log_broken {
+            self.forgot_in_life = life;
             (self.forgot_at_life, self.marks_from_life) = (life, life);
             self.forgot = life > 1;
         }
         if power {
             self.forgot_at_life = life;
         }
+    }
+
+    /// `V12`: a process begins with this desk, of which nothing is lost unless the disk lost it.
+    pub fn keeps_promises(&mut self, desk: &Desk) {
+        let lost = self.promises.broken_by(desk).map(ToString::to_string);
+        if let Some(lost) = lost.filter(|_| self.life > self.forgot_in_life) {
+            self.fail("V12", format!("it was confirmed and is not there: {lost}"));
+        }
+        self.promises.forget_what_is_lost(desk);
     }
 
     /// The log has a hole: what comes now may be forgotten.
@@ -296,6 +312,10 @@ impl Watch {
     /// `V6`
     pub fn delivers(&mut self, receiver: &Arc<str>, delivery: &Delivery) {
         self.deliveries += 1;
+        if let Some((silence, alert)) = self.promises.broken_in(delivery).filter(|_| delivery.attempt == 1) {
+            let text = format!("{receiver} is told of {alert}, which is silenced: {silence}");
+            self.fail("V12", text);
+        }
         let key = (receiver.clone(), delivery.integration, delivery.notification.idempotency_key());
         let known = self.known.get(&key).copied();
         if known.is_some_and(|life| life == self.life || life >= self.forgot_at_life) {

@@ -204,6 +204,11 @@ impl World<'_> {
             }
             Turn::Full(full) => self.outside.disk.set_full(full),
             Turn::Skew(skew) => self.outside.skew = skew,
+            Turn::Ask(ask) => {
+                if let Some(member) = &mut self.member {
+                    member.operate(&mut self.outside, ask);
+                }
+            }
             Turn::Checkpoint => {
                 self.member.iter_mut().for_each(Member::begin_checkpoint);
             }

@@ -12,7 +12,7 @@ use super::world::{Mood, World, alert_name};
 use crate::alert::life::AlertName;
 use crate::alert::matcher::Matcher;
 use crate::alert::route::{GroupBy, Route, RouteTree};
-use crate::engine::desk::{DeskConfig, DeskInput, ReceiverPolicy};
+use crate::engine::desk::{Desk, DeskConfig, DeskInput, ReceiverPolicy};
 use crate::model::signal::ResolvedBecause;
 use crate::model::{EventTime, Millis, SendReason, Transition, WallTime};
 use crate::notify::outbox::IntegrationPolicy;
@@ -35,7 +35,13 @@ enum Act {
     Pending(usize),
     Mood(usize, Mood),
     Delay(usize, i64),
+    /// Of which alerts, in how many seconds, for how many.
+    Silence(usize, i64, i64),
+    /// One of the first silences there were.
+    Expire(u128),
 }
+
+const SILENCED: [&str; 4] = ["host=a", "severity=critical", "alertname=~Slow|Burst", "host=b,alertname=Down"];
 
 /// Seconds to wait, then what happens.
 type Storm = Vec<(i64, Act)>;
@@ -86,6 +92,9 @@ fn act(targets: std::ops::Range<usize>) -> impl Strategy<Value = Act> {
         1 => alert.prop_map(Act::Pending),
         3 => (targets.clone(), mood()).prop_map(|(target, mood)| Act::Mood(target, mood)),
         1 => (targets, 1..50_000i64).prop_map(|(target, delay)| Act::Delay(target, delay)),
+        2 => (0..SILENCED.len(), prop_oneof![Just(0i64), 0..600i64], 1..3_000i64)
+            .prop_map(|(what, wait, length)| Act::Silence(what, wait, length)),
+        1 => (1..6u128).prop_map(Act::Expire),
     ]
 }
 
@@ -106,17 +115,22 @@ fn play(storm: &Storm, world: &mut World) {
             Act::Pending(alert) => world.signal(&alert_name(ALERTS[*alert]), Transition::Pending, None),
             Act::Mood(target, mood) => world.stand_in(TARGETS[*target]).mood = mood.clone(),
             Act::Delay(target, delay) => world.stand_in(TARGETS[*target]).delay = Millis(*delay),
+            Act::Silence(what, wait, length) => {
+                let starts_at = at + Millis::from_secs(*wait);
+                world.silence(SILENCED[*what], (Some(starts_at), starts_at + Millis::from_secs(*length)), None);
+            }
+            Act::Expire(nth) => world.expire(*nth),
         }
     }
 }
 
-/// Everyone is well again, and time enough passes for everything that is owed.
+/// Everyone is well again, and time enough passes for silences to end and for everything that is owed.
 fn heal(world: &mut World) {
     for target in TARGETS {
         let stand_in = world.stand_in(target);
         (stand_in.mood, stand_in.delay) = (Mood::Well, Millis(100));
     }
-    world.advance(world.now + Millis::from_secs(3 * 3_600));
+    world.advance(world.now + Millis::from_secs(4 * 3_600));
 }
 
 /// What one target was sent, and when: without the numbers, which all targets of a group share.
@@ -211,6 +225,25 @@ proptest! {
         for (receiver, integration) in [("ops", 1), ("ops", 2), ("pager", 0)] {
             prop_assert_eq!(sent_to(&well, receiver, integration), sent_to(&hung, receiver, integration));
         }
+    }
+
+    /// A desk that is cut and gone on from, between any two inputs, sends what it would have sent, silences and all.
+    #[test]
+    fn a_desk_that_was_kept_goes_on_as_if_it_had_not_been(storm in storm(0..TARGETS.len()), seed: u64, at: prop::sample::Index) {
+        let (before, after) = storm.split_at(at.index(storm.len()));
+        let (mut whole, mut kept) = (World::new(config(), seed), World::new(config(), seed));
+        for world in [&mut whole, &mut kept] {
+            play(&before.to_vec(), world);
+        }
+        drop(whole.desk.cut()); // from a cut on, what is forgotten is remembered: by both of them
+        let bytes = rmp_serde::to_vec_named(&kept.desk.cut()).expect("a cut is plain data");
+        kept.desk = Desk::new(config(), seed);
+        kept.desk.restore(rmp_serde::from_slice(&bytes).expect("it reads back"), &mut Vec::new());
+        for world in [&mut whole, &mut kept] {
+            play(&after.to_vec(), world);
+            heal(world);
+        }
+        prop_assert_eq!(whole.transcript.json_lines(), kept.transcript.json_lines());
     }
 
     /// The same inputs give the same journal; another seed moves retries and nothing else.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::alert::life::AlertName;
 use crate::alert::matcher::Matcher;
 use crate::alert::route::{GroupBy, Route, RouteTree};
-use crate::engine::desk::{Desk, DeskBounds, DeskConfig, DeskInput, DeskOutput, ReceiverPolicy};
+use crate::alert::silence::{SilenceId, Wish};
+use crate::engine::desk::{Desk, DeskBounds, DeskConfig, DeskInput, DeskOutput, Operation, Person, ReceiverPolicy};
 use crate::engine::journal::{Decision, JournalEntry};
 use crate::engine::transcript::Transcript;
 use crate::model::signal::ResolvedBecause;
@@ -58,6 +59,8 @@ pub(super) struct World {
     keys: BTreeMap<DeliveryId, (usize, String)>,
     pub deliveries: Vec<(WallTime, Delivery)>,
     pub transcript: Transcript,
+    /// Silences asked for so far.
+    silences: u128,
     log: String,
     show_all: bool,
 }
@@ -87,6 +90,7 @@ impl World {
             keys: BTreeMap::new(),
             deliveries: Vec::new(),
             transcript,
+            silences: 0,
             log: String::new(),
             show_all: false,
         }
@@ -124,7 +128,7 @@ impl World {
             match output {
                 DeskOutput::Journal(entry) => self.show(&entry),
                 DeskOutput::Deliver { receiver, delivery } => self.deliver(receiver, delivery),
-                DeskOutput::DeadLetter(_) => {}
+                DeskOutput::DeadLetter(_) | DeskOutput::Answer(_) => {}
             }
         }
         self.check();
@@ -158,6 +162,21 @@ impl World {
         self.signal(name, Transition::Resolved(ResolvedBecause::Normal), None);
     }
 
+    /// Asks for a silence, in place of the `nth` (from 1) or a new one.
+    pub(super) fn silence(&mut self, matchers: &str, times: (Option<WallTime>, WallTime), nth: Option<u128>) {
+        let matchers = Matcher::parse_list(matchers).expect("matchers");
+        let wish = Wish::new(matchers, times, "ada", "deploy").expect("in bounds");
+        let wish = nth.into_iter().fold(wish, |wish, nth| wish.instead_of(SilenceId::of(nth)));
+        self.silences += 1;
+        let fresh = SilenceId::of(self.silences);
+        self.handle(DeskInput::Operator(Operation::Silence { from: None, wish, fresh }));
+    }
+
+    pub(super) fn expire(&mut self, nth: u128) {
+        let person = Person { who: "bob".into(), from: Some("192.0.2.7".into()) };
+        self.handle(DeskInput::Operator(Operation::Expire { person, id: SilenceId::of(nth) }));
+    }
+
     pub(super) fn stand_in(&mut self, target: &str) -> &mut StandIn {
         let (receiver, kind) = target.split_once('/').expect("receiver/kind");
         let config = &self.desk.config;
@@ -168,6 +187,10 @@ impl World {
 
     fn deliver(&mut self, receiver: Arc<str>, delivery: Delivery) {
         let note = &delivery.notification;
+        if delivery.attempt == 1 && note.at == self.now {
+            let shown = note.alerts.iter().find(|alert| self.desk.silences.hiding(&alert.labels).is_some());
+            assert!(shown.is_none(), "G4: {shown:?} is shown");
+        }
         let names = |list: Vec<AlertName>| list.iter().map(AlertName::to_string).collect::<Vec<_>>().join(" ");
         let firing = names(note.firing().map(AlertName::from).collect());
         let resolved = names(note.resolved().map(AlertName::from).collect());
@@ -252,6 +275,12 @@ impl World {
             assert_ne!(timer, Some(false), "the deadline of {key} has a timer");
             entry.group.check();
         }
+        for alert in self.desk.alerts().filter(|alert| alert.is_firing()) {
+            let hidden = self.desk.silences.hiding(&alert.labels).is_some();
+            let in_groups =
+                alert.groups.iter().all(|key| self.desk.groups[key].group.hidden_by(alert.id).is_some() == hidden);
+            assert!(in_groups, "K5: {} is hidden: {hidden}", AlertName::from(alert));
+        }
     }
 
     fn show(&mut self, entry: &JournalEntry) {
@@ -269,7 +298,7 @@ impl World {
     }
 
     fn log(&mut self, line: &str) {
-        let line = line.replace("1970-01-01T", "").replace('Z', "");
+        let line = line.replace("1970-01-01T", "").replace('Z', "").replace("00000000-0000-4000-8000-00000000000", "S");
         let _ = writeln!(self.log, "{:<12}{line}", Millis(self.now.0).to_string());
     }
 }
@@ -401,6 +430,17 @@ fn act(world: &mut World, words: &[&str]) {
         ["forget", alert] => {
             world.signal(&alert_name(alert), Transition::Resolved(ResolvedBecause::RuleRemoved), None);
         }
+        ["silence", matchers, "for", length] => {
+            let ends_at = world.now + length.parse().expect("a length");
+            world.silence(matchers, (None, ends_at), None);
+        }
+        ["silence", matchers, range, rest @ ..] => {
+            let (from, to) = range.split_once("..").expect("a range of time");
+            let time = |text: &str| WallTime(text.parse::<Millis>().expect("a time").0);
+            let nth = rest.first().map(|nth| nth.parse().expect("a number"));
+            world.silence(matchers, ((from != "now").then(|| time(from)), time(to)), nth);
+        }
+        ["expire", nth] => world.expire(nth.parse().expect("a number")),
         ["stalled", stream, topic, for_] => world.handle(DeskInput::SourceStalled {
             stream: (*stream).into(),
             source: SourceId::new(*topic, 0),

@@ -1,9 +1,10 @@
 //! The desk's task: mail, receipts and deadlines in, deliveries out; every input logged before it is acted on.
 
 use super::{Mail, Member};
-use crate::engine::desk::{Desk, DeskInput, DeskOutput};
+use crate::engine::desk::{Answer, Desk, DeskInput, DeskOutput};
 use crate::engine::merge::{LimitJoin, Relief};
 use crate::model::{EventTime, Millis, WallTime};
+use crate::sim::storm::operators::Ask;
 use crate::sim::storm::{Outside, Sabotage};
 
 impl Member {
@@ -64,7 +65,25 @@ impl Member {
         self.clock.read(outside.wall(), Millis(outside.now))
     }
 
+    /// Somebody asks for something. It is promised once it is on disk, and before the first checkpoint nothing is.
+    pub fn operate(&mut self, outside: &mut Outside<'_>, ask: Ask) {
+        let now = self.now(outside);
+        let Some(operation) = outside.watch.promises.operation(ask, now).filter(|_| self.begun) else { return };
+        let answer = self.ask_desk(outside, DeskInput::Operator(operation));
+        let on_disk = self.log.as_ref().is_some_and(|log| log.sync().is_ok());
+        match answer {
+            Some(Ok(done)) if on_disk && !outside.disk.is_dead() => outside.watch.promises.promise(&done),
+            Some(Err(_)) => {}
+            Some(Ok(_)) | None => outside.watch.promises.doubt(ask),
+        }
+    }
+
     pub(super) fn tell(&mut self, outside: &mut Outside<'_>, input: DeskInput) {
+        self.ask_desk(outside, input);
+    }
+
+    /// Acts on an input; the answer is to an operation.
+    fn ask_desk(&mut self, outside: &mut Outside<'_>, input: DeskInput) -> Option<Answer> {
         let now = self.now(outside);
         let mut out = Vec::new();
         outside.watch.input(&input);
@@ -77,7 +96,7 @@ impl Member {
             self.step(outside, now, DeskInput::Tick, &mut out);
         }
         if outside.disk.is_dead() {
-            return;
+            return None;
         }
         outside.watch.hears(&signals, &out);
         outside.watch.decided(outside.now, self.life, &out);
@@ -85,19 +104,26 @@ impl Member {
         if speaks && self.log.as_ref().is_some_and(|log| log.sync().is_err()) {
             self.log = None;
         }
+        let mut answer = None;
         for output in out {
-            if let DeskOutput::Deliver { receiver, delivery } = output {
-                if outside.disk.is_dead() || outside.pass("delivery_started") {
-                    return;
+            match output {
+                DeskOutput::Deliver { receiver, delivery } => {
+                    if outside.disk.is_dead() || outside.pass("delivery_started") {
+                        return None;
+                    }
+                    outside.deliver(self.life, receiver, delivery);
                 }
-                outside.deliver(self.life, receiver, delivery);
+                DeskOutput::Answer(to) => answer = Some(to),
+                DeskOutput::Journal(_) | DeskOutput::DeadLetter(_) => {}
             }
         }
+        answer
     }
 
     /// Logs an input, then acts on it.
     fn step(&mut self, outside: &mut Outside<'_>, now: WallTime, input: DeskInput, out: &mut Vec<DeskOutput>) {
-        if let Some(log) = &mut self.log
+        let forgets = outside.options.sabotaged(Sabotage::ForgetAsked) && matches!(input, DeskInput::Operator(_));
+        if let Some(log) = self.log.as_mut().filter(|_| !forgets)
             && log.append(now, &input).is_err()
         {
             self.log = None;

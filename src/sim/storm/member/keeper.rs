@@ -133,6 +133,7 @@ impl Member {
         }
         match self.dir.save(&checkpoint) {
             Ok(_) => {
+                self.begun = true;
                 outside.watch.saved(&positions);
                 outside.commit(&positions);
                 outside.pass("offsets_committed");

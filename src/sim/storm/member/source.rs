@@ -119,7 +119,12 @@ impl Member {
         let first = (of.start - of.base) as i64;
         let hide = outside.options.sabotaged(Sabotage::HideGap);
         let behind_the_end = reading.next > (of.end(outside.now) - of.base) as i64;
-        let anew = std::mem::take(&mut of.anew) && reading.next > 0 || behind_the_end;
+        let other = std::mem::take(&mut of.anew);
+        if other && reading.next == 0 {
+            // Nobody can tell a log that is read from its beginning from one that is read from there again.
+            outside.watch.inexact(|| format!("{source} was made anew and read again"));
+        }
+        let anew = other && reading.next > 0 || behind_the_end;
         if anew || reading.next < first {
             let lost = (!anew).then(|| (first - reading.next) as u64);
             if !anew {

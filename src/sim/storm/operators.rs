@@ -1,0 +1,143 @@
+//! People on call: what they ask for, and what they were promised.
+//!
+//! A silence counts as promised once its answer was given, which is when it is on disk. What was asked for and not answered,
+//! as the process ended over it, may or may not have come about, and nothing is held against either.
+//!
+//! - `V12` a silence that was promised is there after any crash, and while it is in force nothing is written of what it hides
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use super::plot::Turn;
+use crate::alert::matcher::Matcher;
+use crate::alert::silence::{Done, Silence, SilenceId, SilenceState, Wish};
+use crate::engine::desk::{Desk, Operation, Person};
+use crate::model::{Delivery, Millis, WallTime};
+
+/// What is silenced.
+const SILENCED: [&str; 5] =
+    ["svc=a", "alertname=Errors", r#"severity=~"critical|warning",svc!=d"#, "alertname!=Gone,svc=~b|c", "who=~.+"];
+
+/// Longer than a storm.
+const FOR_GOOD: i64 = 3_600_000;
+
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Ask {
+    /// In how many milliseconds from now, and for how many.
+    Silence { what: &'static str, wait: i64, length: i64 },
+    /// Of the newest silence: that it ends so many milliseconds from now.
+    Prolong(i64),
+    /// … that it hides something else.
+    Swap(&'static str),
+    /// … that it ends.
+    Expire,
+}
+
+/// Somebody silences something, has second thoughts sometimes, and is hit by a crash at others.
+pub(super) fn turns(at: i64, length: i64, dice: &mut StdRng) -> Vec<(i64, Turn)> {
+    let mut what = || SILENCED[dice.random_range(0..SILENCED.len())];
+    let (first, second) = (what(), what());
+    let length = if dice.random_bool(0.2) { FOR_GOOD } else { length };
+    let wait = if dice.random_bool(0.3) { dice.random_range(0..10_000) } else { 0 };
+    let later = at + dice.random_range(500..20_000);
+    let asks = (at, Turn::Ask(Ask::Silence { what: first, wait, length }));
+    match dice.random_range(0..7) {
+        0 => vec![asks, (later, Turn::Ask(Ask::Expire))],
+        1 => vec![asks, (later, Turn::Ask(Ask::Prolong(length)))],
+        2 => vec![asks, (later, Turn::Ask(Ask::Swap(second)))],
+        3 => vec![asks, (at, Turn::Kill)],
+        4 => vec![(at, Turn::Trap("log_written", 1)), asks],
+        5 => vec![(at, Turn::Trap("log_synced", 1)), asks],
+        _ => vec![asks],
+    }
+}
+
+/// What people were promised.
+#[derive(Debug, Default)]
+pub struct Promises {
+    kept: BTreeMap<SilenceId, Arc<Silence>>,
+    asked: u128,
+    newest: Option<SilenceId>,
+}
+
+impl Promises {
+    /// What the desk is asked for; `None` where there is nothing to change yet.
+    pub fn operation(&mut self, ask: Ask, now: WallTime) -> Option<Operation> {
+        let newest = self.newest.and_then(|id| self.kept.get(&id)).cloned();
+        let wish =
+            |what: &[Matcher], starts_at, ends_at| Wish::new(what.to_vec(), (starts_at, ends_at), "ada", "a storm");
+        let list = |what| Matcher::parse_list(what).expect("matchers of ours");
+        let wish = match ask {
+            Ask::Silence { what, wait, length } => {
+                let starts_at = now + Millis(wait);
+                wish(&list(what), (wait > 0).then_some(starts_at), starts_at + Millis(length))
+            }
+            Ask::Prolong(length) => {
+                let newest = newest?;
+                return self.changing(newest.id, wish(&newest.matchers, None, now + Millis(length)).ok()?);
+            }
+            Ask::Swap(what) => {
+                let newest = newest?;
+                return self.changing(newest.id, wish(&list(what), None, newest.ends_at).ok()?);
+            }
+            Ask::Expire => {
+                return Some(Operation::Expire { person: Person { who: "bob".into(), from: None }, id: newest?.id });
+            }
+        };
+        let fresh = self.fresh();
+        Some(Operation::Silence { from: None, wish: wish.ok()?, fresh })
+    }
+
+    fn changing(&mut self, id: SilenceId, wish: Wish) -> Option<Operation> {
+        let fresh = self.fresh();
+        Some(Operation::Silence { from: None, wish: wish.instead_of(id), fresh })
+    }
+
+    fn fresh(&mut self) -> SilenceId {
+        self.asked += 1;
+        SilenceId::of(self.asked)
+    }
+
+    /// It was answered.
+    pub fn promise(&mut self, done: &Done) {
+        let silence = done.silence();
+        if let Done::Replaced { before, .. } = done {
+            self.kept.insert(before.id, before.clone());
+        }
+        self.kept.insert(silence.id, silence.clone());
+        self.newest = Some(silence.id);
+    }
+
+    /// It was asked for, and nobody knows what became of it.
+    pub fn doubt(&mut self, ask: Ask) {
+        if let (Ask::Prolong(_) | Ask::Swap(_) | Ask::Expire, Some(newest)) = (ask, self.newest) {
+            self.kept.remove(&newest);
+        }
+    }
+
+    /// A promise that a desk does not keep.
+    pub fn broken_by(&self, desk: &Desk) -> Option<&Silence> {
+        let holds = |promised: &Silence| desk.silences().any(|silence| **silence == *promised);
+        self.kept.values().map(|promised| &**promised).find(|promised| !holds(promised))
+    }
+
+    /// Some of it was lost, as the disk had not kept its word.
+    pub fn forget_what_is_lost(&mut self, desk: &Desk) {
+        self.kept.retain(|_, promised| desk.silences().any(|silence| silence == promised));
+    }
+
+    /// An alert of a notification that was promised to be hidden when it was written.
+    pub fn broken_in(&self, delivery: &Delivery) -> Option<(&Silence, String)> {
+        let at = delivery.notification.at;
+        let in_force = |silence: &&Arc<Silence>| at > silence.updated_at && silence.state(at) == SilenceState::Active;
+        let mut in_force = self.kept.values().filter(in_force);
+        in_force.find_map(|silence| {
+            let shown = delivery.notification.alerts.iter().find(|alert| silence.matches(&alert.labels));
+            shown.map(|alert| (&**silence, alert.labels.to_string()))
+        })
+    }
+}
