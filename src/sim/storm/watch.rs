@@ -348,10 +348,9 @@ impl Watch {
     /// Records are gone before they were read.
     pub fn lost(&mut self, partition: &Partition, from: i64) {
         self.tear(|| format!("{} lost records", partition.source));
-        let gone = &partition.records[partition.base + from as usize..partition.start];
-        self.lost.extend(
-            gone.iter().filter(|record| record.kind == Kind::Event).map(|record| (partition.source.clone(), record.at)),
-        );
+        let gone = partition.records[..partition.start].iter().skip(partition.base + from as usize);
+        let gone = gone.filter(|record| record.kind == Kind::Event);
+        self.lost.extend(gone.map(|record| (partition.source.clone(), record.at)));
     }
 
     /// A shard is told that a log was made anew: offsets begin again.

@@ -39,6 +39,8 @@ pub struct Consumer {
 struct Reading {
     /// The next place to be read; `None` before the first fetch of a partition that nobody has read.
     next: i64,
+    /// The place after the last that was ever read of it.
+    furthest: i64,
     at_end: bool,
 }
 
@@ -69,7 +71,7 @@ impl Member {
                     outside.watch.inexact(|| format!("{} begins where its log does", of.source));
                 }
             }
-            self.consumer.ours.insert(partition, Reading { next, at_end: false });
+            self.consumer.ours.insert(partition, Reading { next, furthest: next, at_end: false });
             told[shard_of(partition, self.shards.len())].push(of.source.clone());
         }
         for (shard, list) in told.into_iter().enumerate() {
@@ -127,8 +129,9 @@ impl Member {
         let anew = other && reading.next > 0 || behind_the_end;
         if anew || reading.next < first {
             let lost = (!anew).then(|| (first - reading.next) as u64);
-            if !anew {
-                outside.watch.lost(of, reading.next);
+            match anew {
+                true => reading.furthest = 0,
+                false => outside.watch.lost(of, reading.furthest),
             }
             reading.next = first;
             if !hide {
@@ -150,6 +153,7 @@ impl Member {
             batch.push(index, (place - of.base) as i64, record.produced_at, &record.bytes());
         }
         reading.next = (to - of.base) as i64;
+        reading.furthest = reading.furthest.max(reading.next);
         reading.at_end = false;
         queue.push_back(FromSource::Records(of.base, batch.finish()));
     }
