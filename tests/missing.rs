@@ -9,7 +9,7 @@ use foghorn::engine::plan::Plan;
 use foghorn::engine::shard::{AWAY_MAX, Shard, ShardInput, ShardOutput};
 use foghorn::engine::state::ShardCut;
 use foghorn::model::batch::RawBatchBuilder;
-use foghorn::model::position::SourceId;
+use foghorn::model::position::{Position, SourceId};
 use foghorn::model::signal::Transition;
 use foghorn::model::time::{Millis, WallTime};
 
@@ -58,8 +58,8 @@ fn source(partition: usize) -> SourceId {
     SourceId::new("requests", partition as i32)
 }
 
-fn plan() -> Arc<Plan> {
-    let loaded = load_rules_from_text("all.yaml", RULES);
+fn plan(rules: &str) -> Arc<Plan> {
+    let loaded = load_rules_from_text("all.yaml", rules);
     assert!(loaded.is_valid(), "{}", loaded.diagnostics.render(false));
     let schemas: Vec<_> = loaded.streams.iter().map(|stream| stream.schema.clone()).collect();
     Arc::new(Plan::build(&schemas, &loaded.rules.rules))
@@ -67,7 +67,11 @@ fn plan() -> Arc<Plan> {
 
 impl World {
     fn new() -> World {
-        let shard = Shard::new(0, 1, plan(), 0).expect("it decodes").with_cuts();
+        World::of(RULES)
+    }
+
+    fn of(rules: &str) -> World {
+        let shard = Shard::new(0, 1, plan(rules), 0).expect("it decodes").with_cuts();
         let mut world = World { shard, offsets: [0; 2], said: String::new() };
         world.tell(ShardInput::Assigned(vec![(0, source(0)), (0, source(1))]));
         world
@@ -112,6 +116,15 @@ impl World {
 
     fn wall(&mut self, second: i64) {
         self.tell(ShardInput::Wall(WallTime(second * 1000)));
+    }
+
+    /// What the broker says of the end of a partition, from now to then; the shard looks at the clock each second.
+    fn silence(&mut self, seconds: std::ops::Range<i64>, partition: usize, end: Option<i64>) {
+        for second in seconds {
+            let now = WallTime(second * 1000);
+            self.tell(ShardInput::Reading { source: source(partition), now, end, lag: None });
+            self.wall(second);
+        }
     }
 
     fn check(&self, expect: Expect) {
@@ -260,7 +273,7 @@ fn a_gap_outlives_the_process_that_saw_it() {
     world.traffic(0..40, 200);
     world.tell(ShardInput::Gap { source: source(0), lost: Some(100) });
     let cut = world.tell(ShardInput::Cut(1)).expect("one shard alone gives its cut at once");
-    let mut shard = Shard::new(0, 1, plan(), 0).expect("it decodes").with_cuts();
+    let mut shard = Shard::new(0, 1, plan(RULES), 0).expect("it decodes").with_cuts();
     shard.restore(&[cut], &mut Vec::new()).expect("it is whole");
     let mut world = World { shard, offsets: [140, 140], said: String::new() };
     world.tell(ShardInput::Assigned(vec![(0, source(0)), (0, source(1))]));
@@ -269,6 +282,62 @@ fn a_gap_outlives_the_process_that_saw_it() {
     world.check(expect![[r#"
         170s Slow cart Resolved(Normal)
         170s Slow web Resolved(Normal)
+        - whole again
+    "#]]);
+}
+
+/// `S8`: Kafka was away for longer than `idle_timeout`, and now partition 0 is read to its end: by the consumer, in whose
+/// queue there are a gap and an event before that end. That the end is reached is known first, and was taken for
+/// silence: the other partition carried time on over what was lost and over what was still to come.
+#[test]
+fn what_was_read_and_waits_to_be_taken_is_no_silence() {
+    let mut world = World::new();
+    world.traffic(0..40, 20);
+    world.tell(ShardInput::End(Position { source: source(0), offset: 40 }));
+    world.silence(40..100, 0, Some(40));
+    world.silence(100..800, 0, None);
+    world.silence(800..802, 0, Some(141));
+    (40..90).for_each(|second| world.event(1, second, 20));
+    world.said.push_str("- taken from the queue\n");
+    world.tell(ShardInput::Gap { source: source(0), lost: Some(100) });
+    world.offsets[0] = 140;
+    world.event(0, 85, 20);
+    world.tell(ShardInput::End(Position { source: source(0), offset: 141 }));
+    world.silence(802..1403, 0, Some(141));
+    (90..140).for_each(|second| world.event(1, second, 20));
+    world.check(expect![[r#"
+        10s Many cart Firing
+        10s Many web Firing
+        - taken from the queue
+        - requests/0 Expired { records: 100 }
+        120s Many cart Resolved(Normal)
+        - whole again
+        130s Gone cart Firing
+    "#]]);
+}
+
+/// The clock is set back by an hour: what comes is refused, for its time has not come. The end of a partition that lost
+/// records says nothing then of the time until when they are missing, and what was refused is not known to be nothing.
+#[test]
+fn a_clock_that_is_an_hour_slow_does_not_date_a_gap() {
+    let rules = RULES.replace("future_max: 100y", "future_max: 1m");
+    let mut world = World::of(&rules);
+    world.wall(100);
+    world.traffic(0..40, 20);
+    world.tell(ShardInput::Gap { source: source(0), lost: Some(50) });
+    world.offsets[0] = 90;
+    world.wall(-3_500);
+    world.event(0, 92, 20);
+    world.tell(ShardInput::End(Position { source: source(0), offset: 91 }));
+    world.silence(-3_500..-3_490, 0, Some(91));
+    world.said.push_str("- the clock is right again\n");
+    world.wall(100);
+    world.traffic(100..160, 20);
+    world.check(expect![[r#"
+        10s Many cart Firing
+        10s Many web Firing
+        - requests/0 Expired { records: 50 }
+        - the clock is right again
         - whole again
     "#]]);
 }

@@ -48,7 +48,7 @@ fn in_fair_weather_every_event_is_accounted_for() {
     let stage = stage();
     for seed in 0..4 {
         let report = storm::run(&Options::of(seed).with_faults([]), &stage, false);
-        assert_eq!((&report.broken, &report.inexact), (&None, &None), "{}", show(&report));
+        assert_eq!((&report.broken, &report.inexact, &report.torn), (&None, &None, &None), "{}", show(&report));
         assert!(report.episodes > 3, "{} episodes", report.episodes);
     }
 }
@@ -62,6 +62,18 @@ fn crashes_and_bad_receivers_change_nothing_of_what_is_said() {
         let report = storm::run(&Options::of(seed).with_faults(faults), &stage, false);
         assert!(report.broken.is_none(), "{}", show(&report));
         assert!(report.lives > 1, "{}", show(&report));
+    }
+}
+
+/// Other rules in a running process, with and without restarts: what is not edited says what it would have said.
+#[test]
+fn reloads_change_nothing_of_what_other_rules_say() {
+    let stage = stage();
+    for seed in 30..36 {
+        let faults = [Fault::Reload, Fault::Kill, Fault::Slow].into_iter().take(1 + seed as usize % 3);
+        let report = storm::run(&Options::of(seed).with_faults(faults), &stage, true);
+        assert_eq!((&report.broken, &report.inexact), (&None, &None), "{}", show(&report));
+        assert!(report.lines.iter().any(|line| line.ends_with("---- Reload")), "{}", show(&report));
     }
 }
 
@@ -146,6 +158,11 @@ fn v4_what_fires_and_is_said_to_be_pending_is_noticed() {
 #[test]
 fn v5_a_wait_that_begins_anew_with_the_process_is_noticed() {
     caught(Sabotage::ForgetHolds, &[Fault::Kill, Fault::Restart], "V5");
+}
+
+#[test]
+fn v5_a_wait_that_begins_anew_with_other_rules_is_noticed() {
+    caught(Sabotage::ForgetHolds, &[Fault::Reload], "V5");
 }
 
 #[test]

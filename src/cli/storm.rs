@@ -61,13 +61,13 @@ pub(super) fn run(args: &StormArgs) -> Result<ExitCode, CommandError> {
             let mut report = storm::run(&Options::of(seed), stage, false);
             totals.lock().expect("nobody panics with it").add(&report);
             if args.verbose {
-                bar.println(line(&report));
+                bar.suspend(|| println!("{}", line(&report)));
             }
             if report.broken.is_some() {
                 if !args.no_shrink {
                     report = storm::shrink(&report, stage);
                 }
-                bar.println(text(&report, false));
+                bar.suspend(|| print!("{}", text(&report, false)));
                 failed.lock().expect("nobody panics with it").push(report);
                 bar.set_message(format!("{} failed", failed.lock().expect("nobody panics with it").len()));
             }
@@ -93,6 +93,8 @@ pub(super) fn run(args: &StormArgs) -> Result<ExitCode, CommandError> {
 struct Totals {
     storms: u64,
     exact: u64,
+    torn: u64,
+    turns: u64,
     records: u64,
     deliveries: u64,
     checkpoints: u64,
@@ -103,7 +105,9 @@ struct Totals {
 impl Totals {
     fn add(&mut self, report: &Report) {
         self.storms += 1;
-        self.exact += u64::from(report.inexact.is_none());
+        self.exact += u64::from(report.inexact.is_none() && report.torn.is_none());
+        self.torn += u64::from(report.inexact.is_none() && report.torn.is_some());
+        self.turns += report.turns;
         self.records += report.records;
         self.deliveries += report.deliveries;
         self.checkpoints += report.checkpoints;
@@ -112,10 +116,12 @@ impl Totals {
     }
 
     fn text(&self) -> String {
-        let Totals { storms, exact, records, deliveries, checkpoints, lives, episodes } = self;
+        let Totals { storms, exact, torn, turns, records, deliveries, checkpoints, lives, episodes } = self;
+        let safety = storms - exact - torn;
         format!(
-            "{records} records, {episodes} episodes, {deliveries} deliveries, {checkpoints} checkpoints, {lives} processes; \
-             {exact} of {storms} compared event by event, the others for safety"
+            "{records} records, {episodes} episodes, {deliveries} deliveries, {checkpoints} checkpoints, {lives} processes, \
+             {turns} things gone wrong besides receivers; of {storms} compared episode by episode: {exact} wholly, {torn} \
+             from when windows were whole again; {safety} for safety alone"
         )
     }
 }
@@ -133,9 +139,10 @@ fn line(report: &Report) -> String {
     let Report { options, broken, hash, .. } = report;
     let outcome = match broken {
         Some(broken) => format!("{} {}", broken.id, broken.text),
-        None => match &report.inexact {
-            Some(why) => format!("fine ({why})"),
-            None => "fine".to_owned(),
+        None => match (&report.inexact, &report.torn) {
+            (Some(why), _) => format!("fine ({why})"),
+            (None, Some(why)) => format!("fine (after {why})"),
+            (None, None) => "fine".to_owned(),
         },
     };
     format!("{options}  shards={} partitions={}  {hash:016x}  {outcome}", options.shards, options.partitions)

@@ -262,15 +262,14 @@ pub fn to_message(mail: &Mail) -> Result<Message, String> {
         .from(mailbox(&mail.from)?)
         .date(SystemTime::min(date, UNIX_EPOCH + Duration::from_secs(253_402_300_799)))
         .subject(mail.subject.as_str())
-        .message_id(Some(mail.message_id.clone()));
+        .message_id(Some(mail.message_id.clone()))
+        .in_reply_to(mail.thread.clone())
+        .references(mail.thread.clone());
     for text in &mail.to {
         builder = builder.to(mailbox(text)?);
     }
     if let Some(text) = &mail.reply_to {
         builder = builder.reply_to(mailbox(text)?);
-    }
-    if let Some(root) = &mail.thread {
-        builder = builder.in_reply_to(root.clone()).references(root.clone());
     }
     for (name, value) in &mail.headers {
         let key = HeaderName::new_from_ascii(name.clone()).map_err(|_| format!("`{name}` is not a header's name"))?;

@@ -13,6 +13,8 @@
 //! - `S6` a partition that is taken away and comes back within [`AWAY_MAX`] goes on where it stood, and nothing is said
 //!   differently; while one is missing for longer, its stream's rules know nothing (`Partial`)
 //! - `S7` a shard that was succeeded is in nobody's way: what it would still say, its successor says
+//! - `S8` a partition is silent at its end when the shard itself has come to that end: what was read and still waits to be
+//!   handed in is no silence
 //!
 //! A cut, for a checkpoint, is taken between two inputs, and of all shards at one moment (`C1` in
 //! [`crate::engine::state`]): a shard that is asked sends what its open panes hold to their owners, then a marker to
@@ -87,6 +89,8 @@ struct StreamState {
     covered_since: Option<EventTime>,
     /// The last offset taken from each partition (`S4`).
     offsets: BTreeMap<SourceId, i64>,
+    /// The last end that was come to in order, by partition (`S8`).
+    ends: BTreeMap<SourceId, i64>,
     /// Partitions that were read before and may come back: where they go on.
     parked: BTreeMap<SourceId, SourceCut>,
     /// Partitions that were taken away, since when (nothing before the clock was read). They hold time back for
@@ -138,6 +142,7 @@ impl Shard {
                     floor: EventTime::MIN,
                     covered_since: None,
                     offsets: BTreeMap::new(),
+                    ends: BTreeMap::new(),
                     parked: BTreeMap::new(),
                     away: BTreeMap::new(),
                     missing: BTreeSet::new(),
@@ -209,10 +214,15 @@ impl Shard {
                 self.streams.iter_mut().for_each(|s| sources.iter().for_each(|source| s.leave(source, now)));
                 self.send_all_progress(true, out);
             }
-            ShardInput::Reading { source, now, lag } => {
-                self.streams.iter_mut().for_each(|stream| match lag {
-                    Some(0) => stream.at_end(&source, now),
-                    lag => stream.watermarks.behind(&source, lag),
+            ShardInput::End(Position { source, offset }) => {
+                for stream in &mut self.streams {
+                    stream.ends.insert(source.clone(), offset);
+                }
+            }
+            ShardInput::Reading { source, now, end, lag } => {
+                self.streams.iter_mut().for_each(|stream| match end {
+                    Some(end) if stream.ends.get(&source) == Some(&end) => stream.at_end(&source, now),
+                    _ => stream.watermarks.behind(&source, lag),
                 });
             }
             ShardInput::Gap { source, lost } => self.lose(&source, lost, out),

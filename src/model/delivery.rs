@@ -114,8 +114,22 @@ impl Notification {
     }
 
     /// As [`Notification::dedup_key`], and one per notification of that life: what makes a repeated request harmless.
+    ///
+    /// It names what is said, too. A process whose disk took nothing counts from where an older one stood; under the
+    /// place in the order alone, a receiver that drops repeats would drop what it was never told.
     pub fn idempotency_key(&self) -> String {
-        format!("{}-{}", self.dedup_key(), self.sequence)
+        format!("{}-{}-{:08x}", self.dedup_key(), self.sequence, self.digest() as u32)
+    }
+
+    /// Who fires since when, and who ended when.
+    fn digest(&self) -> u64 {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for AlertView { fingerprint, starts_at, ends_at, .. } in &self.alerts {
+            hash.update(&fingerprint.0.to_le_bytes());
+            hash.update(&starts_at.0.to_le_bytes());
+            hash.update(&ends_at.unwrap_or(EventTime::MAX).0.to_le_bytes());
+        }
+        hash.digest()
     }
 }
 

@@ -1,8 +1,8 @@
 //! E-mail: one mail for each notification, threaded by group, as text and as HTML.
 //!
-//! The thread needs no memory: the first mail's `Message-ID` follows from the group's key, and every later one refers to
-//! it, so a restart, a retry or a lost mail does not break it. A retry has the same `Message-ID`, by which mail systems
-//! fold repeats. Mail programs build threads by `References`; Gmail wants the subject to stay, too (`stable_subject`).
+//! The thread needs no memory: every mail refers to an id that follows from the group's key and is no mail's own, so a
+//! restart, a retry or a lost mail does not break it. A retry has the same `Message-ID`, by which mail systems fold repeats.
+//! Mail programs build threads by `References`; Gmail wants the subject to stay, too (`stable_subject`).
 //!
 //! The HTML is tables and inline styles: that is what mail programs show.
 
@@ -53,12 +53,12 @@ fn subject<S>(config: &EmailConfig<S>, notification: &Notification) -> String {
     cut(&present::line(&text), SUBJECT_MAX).into_owned()
 }
 
-/// The mail's own id, and that of the mail that began the thread.
-fn message_ids<S>(config: &EmailConfig<S>, notification: &Notification) -> (String, Option<String>) {
+/// The mail's own id, and the one that all mails of the thread refer to.
+fn message_ids<S>(config: &EmailConfig<S>, notification: &Notification) -> (String, String) {
     let domain =
         config.from.rsplit_once('@').map_or("foghorn.invalid", |(_, domain)| domain.trim_end_matches('>').trim());
-    let id = |sequence: u32| format!("<{}.{sequence}@{domain}>", notification.dedup_key());
-    (id(notification.sequence), (notification.sequence > 1).then(|| id(1)))
+    let id = |key: String| format!("<{key}@{domain}>");
+    (id(notification.idempotency_key()), id(notification.dedup_key()))
 }
 
 fn headers<S>(config: &EmailConfig<S>, notification: &Notification, attempt: u32) -> Vec<(String, String)> {

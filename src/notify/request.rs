@@ -41,8 +41,8 @@ pub struct Mail {
     pub date: WallTime,
     /// With angle brackets.
     pub message_id: String,
-    /// The message that began the thread, with angle brackets; `None` for that one itself.
-    pub thread: Option<String>,
+    /// What all mails of one thread refer to, with angle brackets. No mail has it for an id.
+    pub thread: String,
     pub headers: Vec<(String, String)>,
     pub text: String,
     pub html: String,

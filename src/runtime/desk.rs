@@ -307,7 +307,7 @@ impl WallDesk {
         self.limits = LimitJoin::default(); // the new shards say themselves which limits are reached
         self.relief = Some(relief);
         if let Some(memory) = &mut self.memory {
-            memory.cut(number, &mut self.desk, &self.status); // `N2`
+            memory.cut_successor(number, &mut self.desk, &self.status); // `N2`
         }
         self.show(&out);
         self.relieve(flights);

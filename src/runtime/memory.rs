@@ -84,8 +84,9 @@ pub(super) struct DeskMemory {
 
 impl DeskMemory {
     /// Begins the log that follows the desk's cut and gives the cut away. Where no log can be begun there is no cut
-    /// either, and the log before goes on: a checkpoint whose log is missing would forget what was told since.
-    pub fn cut(&mut self, number: u64, desk: &mut Desk, status: &Status) {
+    /// either, and the log before goes on: a checkpoint whose log is missing would forget what was told since. Whether
+    /// there is one.
+    pub fn cut(&mut self, number: u64, desk: &mut Desk, status: &Status) -> bool {
         let cut = match self.dir.begin_log(number) {
             Ok(next) => {
                 let cut = desk.cut();
@@ -101,7 +102,17 @@ impl DeskMemory {
                 None
             }
         };
+        let begun = cut.is_some();
         let _ = self.to_keeper.send((number, cut)); // a keeper that is gone keeps nothing any more
+        begun
+    }
+
+    /// As [`DeskMemory::cut`], of a desk to which another gave way. The log before ends in any case: receipts of this one
+    /// would be taken for receipts of that one (`N2` in [`crate::runtime::reload`]).
+    pub fn cut_successor(&mut self, number: u64, desk: &mut Desk, status: &Status) {
+        if !self.cut(number, desk, status) {
+            self.log = None;
+        }
     }
 
     fn fail(&self, status: &Status, what: &str, error: &io::Error) {

@@ -150,10 +150,7 @@ fn inputs(event: SourceEvent, until_end: bool) -> Vec<ShardInput> {
         SourceEvent::EndOfPartition(ends) if until_end => {
             ends.into_iter().map(|end| ShardInput::Ended(end.source)).collect()
         }
-        SourceEvent::EndOfPartition(ends) => {
-            let now = clock::now();
-            ends.into_iter().map(|end| ShardInput::Reading { source: end.source, now, lag: Some(0) }).collect()
-        }
+        SourceEvent::EndOfPartition(ends) => ends.into_iter().map(ShardInput::End).collect(),
     }
 }
 

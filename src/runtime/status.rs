@@ -148,7 +148,8 @@ impl Status {
         mine.map(|partition| ShardInput::Reading {
             source: partition.source.clone(),
             now: *now,
-            lag: if partition.at_end { Some(0) } else { partition.lag.map(|lag| lag.max(1) as u64) },
+            end: partition.position.filter(|_| partition.at_end),
+            lag: partition.lag.map(|lag| lag.max(0) as u64),
         })
         .collect()
     }

@@ -245,6 +245,11 @@ impl Watermarks {
         self.lateness
     }
 
+    /// Whether an event of that time would be refused now, because its time has not come.
+    pub fn is_future(&self, at: EventTime, now: WallTime) -> bool {
+        at.0 > now.0.saturating_add(self.future_max.0)
+    }
+
     /// A source that was read before goes on: `newest` and `own` as [`Watermarks::mark`] gave them. Where it has come to
     /// that place by itself, it is at least that far.
     pub fn resume(&mut self, id: &SourceId, mark: Mark) {

@@ -181,6 +181,31 @@ async fn what_was_taken_without_an_answer_is_a_repeat_the_second_time() {
     assert_eq!(marked, [false, true, false, true]);
 }
 
+/// A process whose disk took nothing is followed by one that counts notifications from where it began. What that one says
+/// under a number that was used before is news, to those as well who drop repeats.
+#[tokio::test]
+async fn another_notification_of_the_same_number_is_no_repeat() {
+    let rig = Rig::new().await;
+    let before = samples::firing();
+    let mut alerts = before.alerts.clone();
+    alerts.push(samples::slow("/refund", "critical"));
+    let after = Notification { alerts, ..before.clone() };
+    for receiver in ["webhook", "email"] {
+        for notification in [&before, &after, &before] {
+            let outcome = rig.send(receiver, notification.clone()).await;
+            assert!(matches!(outcome, Outcome::Delivered { .. }), "{receiver}: {outcome:?}");
+        }
+    }
+    let repeats: Vec<bool> = rig.standins.webhook.messages().iter().map(|message| message.repeat).collect();
+    assert_eq!(repeats, [false, false, true]);
+    let mails = rig.standins.smtp.mails();
+    let header = |name| mails.iter().map(|mail| mail.header(name).expect("it is there").to_owned()).collect::<Vec<_>>();
+    let ids = header("message-id");
+    assert!(ids[0] != ids[1] && ids[0] == ids[2], "{ids:?}");
+    let threads = header("references");
+    assert!(threads.iter().all(|thread| *thread == threads[0] && !ids.contains(thread)), "{threads:?}");
+}
+
 #[tokio::test]
 async fn a_receiver_that_is_not_there_is_tried_again() {
     let rig = Rig::new().await;

@@ -173,6 +173,7 @@ impl Shard {
             stream.away.clone_from(&old.away);
             stream.missing.clone_from(&old.missing);
             stream.lossy = old.lossy;
+            stream.ends.clone_from(&old.ends);
             stream.status = old.status.clone();
         }
         // To know one's partitions is to have been told, of all or none.
@@ -453,11 +454,15 @@ impl StreamState {
             return; // it may have been its end for who read it before
         }
         self.watermarks.at_end(source, now);
+        // The clock may have been set back; events that were seen are no older than those that were not.
+        let seen = self.progress.iter().filter_map(|shard| shard.latest).chain(self.watermarks.newest()).max();
+        let seen = seen.unwrap_or(EventTime::MIN);
+        // Where it is so slow that nothing is taken any more, nobody knows what time it is: the gap stays open.
+        if self.watermarks.is_future(seen, now) {
+            return;
+        }
         if self.gaps.remove(source) {
-            // The clock may have been set back; events that were seen are no older than those that were not.
-            let seen = self.progress.iter().filter_map(|shard| shard.latest).chain(self.watermarks.newest()).max();
-            let seen = seen.map_or(EventTime::MIN, |seen| seen + self.watermarks.lateness());
-            self.whole_since = self.whole_since.max(EventTime(now.0)).max(seen);
+            self.whole_since = self.whole_since.max(EventTime(now.0)).max(seen + self.watermarks.lateness());
         }
     }
 }

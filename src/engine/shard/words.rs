@@ -25,11 +25,15 @@ pub enum ShardInput {
     Assigned(Vec<(usize, SourceId)>),
     /// These partitions are no longer ours.
     Revoked(Vec<SourceId>),
-    /// How far the partition is from its end, as the broker says now: zero records are left, some, or nobody knows.
-    /// To be repeated, since a confirmed end grows old.
+    /// The partition was read to its end, which stands at this offset. In order: everything before it was handed in.
+    End(Position),
+    /// How far the reading of a partition is, as the broker says now: at its end, which stands at this offset; or so many
+    /// records before it, where that is known. To be repeated, since a confirmed end grows old. It may overtake records
+    /// that were read and are not handed in yet (`S8`).
     Reading {
         source: SourceId,
         now: WallTime,
+        end: Option<i64>,
         lag: Option<u64>,
     },
     /// The partition will give nothing more, ever: it holds nothing back any longer.

@@ -6,6 +6,7 @@
 
 mod desk;
 mod keeper;
+mod reload;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,7 +22,7 @@ use crate::checkpoint::dir::{Dir, Log};
 use crate::engine::align::Alignment;
 use crate::engine::desk::{Desk, DeskInput};
 use crate::engine::limit::LimitNews;
-use crate::engine::merge::LimitJoin;
+use crate::engine::merge::{LimitJoin, Relief};
 use crate::engine::plan::Plan;
 use crate::engine::shard::{Peer, Shard, ShardInput, ShardOutput, ShardStatus, positions};
 use crate::engine::stall::StallWatch;
@@ -29,6 +30,7 @@ use crate::engine::state::ShardCut;
 use crate::engine::steady::SteadyClock;
 use crate::model::{EventTime, Millis, Signal};
 use keeper::Keeper;
+use reload::{Order, restored};
 use source::{Consumer, FromSource};
 
 /// What can go next.
@@ -40,8 +42,8 @@ pub enum Actor {
     Source(usize),
     /// … what a peer has for it.
     Peer(usize, usize),
-    /// … the word that a checkpoint is taken.
-    Ask(usize),
+    /// … what the keeper wants of it.
+    Order(usize),
     /// … its look at the clock.
     Pulse(usize),
     /// The desk reads its mail.
@@ -50,22 +52,38 @@ pub enum Actor {
     Receipt,
     /// A checkpoint is written.
     Save,
+    /// Old shards have given their last cuts: others go on from them.
+    Reload,
 }
 
 /// What the desk gets from shards.
 #[derive(Debug)]
 enum Mail {
-    Signals { shard: usize, signals: Vec<Signal> },
-    Limit { shard: usize, news: LimitNews },
+    Signals {
+        shard: usize,
+        signals: Vec<Signal>,
+    },
+    Limit {
+        shard: usize,
+        news: LimitNews,
+    },
     Input(DeskInput),
-    Cut { shard: usize, cut: u64 },
+    Cut {
+        shard: usize,
+        cut: u64,
+    },
+    /// Another desk goes on from here, with a checkpoint of this number.
+    Successor {
+        number: u64,
+        relief: Relief,
+    },
 }
 
 impl Mail {
     fn shard(&self) -> Option<usize> {
         match self {
             Mail::Signals { shard, .. } | Mail::Limit { shard, .. } | Mail::Cut { shard, .. } => Some(*shard),
-            Mail::Input(_) => None,
+            Mail::Input(_) | Mail::Successor { .. } => None,
         }
     }
 }
@@ -75,8 +93,11 @@ pub struct Member {
     plan: Arc<Plan>,
     pub shards: Vec<Shard>,
     to_shards: Vec<VecDeque<FromSource>>,
-    to_peers: BTreeMap<(usize, usize), VecDeque<Peer>>,
-    asks: Vec<VecDeque<u64>>,
+    /// By generation of who sent it, sender and receiver: what old shards sent each other is not for new ones.
+    to_peers: BTreeMap<(u32, usize, usize), VecDeque<Peer>>,
+    /// How often each shard gave way to another.
+    generations: Vec<u32>,
+    orders: Vec<VecDeque<Order>>,
     pulses: BTreeSet<usize>,
     mail: VecDeque<Mail>,
     answers: VecDeque<Answer>,
@@ -134,7 +155,8 @@ impl Member {
             shards: Vec::new(),
             to_shards: (0..shards).map(|_| VecDeque::new()).collect(),
             to_peers: BTreeMap::new(),
-            asks: (0..shards).map(|_| VecDeque::new()).collect(),
+            generations: vec![0; shards],
+            orders: (0..shards).map(|_| VecDeque::new()).collect(),
             pulses: BTreeSet::new(),
             mail: VecDeque::new(),
             answers: VecDeque::new(),
@@ -158,18 +180,14 @@ impl Member {
     }
 
     fn wake(&mut self, outside: &mut Outside<'_>, shards: usize, cuts: &[ShardCut]) {
-        for index in 0..shards {
-            let made = Shard::new(index, shards, self.plan.clone(), outside.options.seed);
-            let mut shard = made.expect("the stream is decoded").with_cuts();
-            let mut said = Vec::new();
-            if !cuts.is_empty() {
-                shard.restore(cuts, &mut said).expect("what passed its checksums is read");
-            }
+        let (made, relief) = restored(&self.plan, shards, outside.options.seed, cuts);
+        for (index, (shard, said)) in made.into_iter().enumerate() {
             self.shards.push(shard);
             self.say(outside, index, said);
             self.handle(outside, index, ShardInput::Wall(outside.wall()));
         }
         self.tell(outside, DeskInput::Restarted);
+        self.relieve(outside, &relief);
         self.assign(outside, (0..outside.partitions.len()).collect());
     }
 
@@ -177,16 +195,18 @@ impl Member {
     pub fn actors(&self, outside: &Outside<'_>) -> Vec<Actor> {
         let shards = 0..self.shards.len();
         let fetches = (0..outside.partitions.len()).filter(|p| self.can_fetch(outside, *p)).map(Actor::Fetch);
-        let sources = shards.clone().filter(|s| !self.to_shards[*s].is_empty() && !self.shards[*s].is_cutting());
-        let peers = self.to_peers.iter().filter(|(_, queue)| !queue.is_empty());
+        let reads = |s: &usize| !self.shards[*s].is_cutting() && !self.shards[*s].is_over();
+        let sources = shards.clone().filter(|s| !self.to_shards[*s].is_empty() && reads(s));
+        let hears = |generation, to: usize| generation == self.generations[to];
+        let peers = self.to_peers.iter().filter(|((of, _, to), queue)| !queue.is_empty() && hears(*of, *to));
         let mut actors: Vec<Actor> = fetches.collect();
         actors.extend(sources.map(Actor::Source));
-        actors.extend(peers.map(|((from, to), _)| Actor::Peer(*from, *to)));
-        actors.extend(shards.filter(|s| !self.asks[*s].is_empty()).map(Actor::Ask));
+        actors.extend(peers.map(|((_, from, to), _)| Actor::Peer(*from, *to)));
+        actors.extend(shards.filter(|s| !self.orders[*s].is_empty()).map(Actor::Order));
         actors.extend(self.pulses.iter().map(|shard| Actor::Pulse(*shard)));
         actors.extend((!self.mail.is_empty()).then_some(Actor::Mail));
         actors.extend((!self.answers.is_empty()).then_some(Actor::Receipt));
-        actors.extend(self.keeper.is_complete(self.shards.len()).then_some(Actor::Save));
+        actors.extend(self.keeper.next_step(self.shards.len()));
         actors
     }
 
@@ -199,14 +219,11 @@ impl Member {
                 self.handle(outside, shard, input);
             }
             Actor::Peer(from, to) => {
-                let queue = self.to_peers.get_mut(&(from, to)).expect("a queue of an actor");
+                let queue = self.to_peers.get_mut(&(self.generations[to], from, to)).expect("a queue of an actor");
                 let Some(message) = queue.pop_front() else { return };
                 self.handle(outside, to, ShardInput::Peer(message));
             }
-            Actor::Ask(shard) => {
-                let Some(number) = self.asks[shard].pop_front() else { return };
-                self.handle(outside, shard, ShardInput::Cut(number));
-            }
+            Actor::Order(shard) => self.obey(outside, shard),
             Actor::Pulse(shard) => {
                 self.pulses.remove(&shard);
                 for reading in self.readings(outside, shard) {
@@ -220,18 +237,25 @@ impl Member {
             }
             Actor::Receipt => self.receive(outside),
             Actor::Save => self.save(outside),
+            Actor::Reload => self.succeed(outside),
         }
     }
 
     /// The clock moved: what is due now becomes something to do.
     pub fn pulse(&mut self, outside: &mut Outside<'_>) {
         self.pulses.extend(0..self.shards.len());
-        let statuses: Vec<ShardStatus> = self.shards.iter().map(Shard::status).collect();
+        let statuses = self.show(outside);
         let stalls = self.stalls.look(outside.wall(), statuses.iter());
         self.mail.extend(stalls.into_iter().map(Mail::Input));
-        outside.watch.look(&statuses, &self.desk, self.handed);
         self.ask(outside);
         self.tick(outside);
+    }
+
+    /// What can be seen of it.
+    fn show(&self, outside: &mut Outside<'_>) -> Vec<ShardStatus> {
+        let statuses: Vec<ShardStatus> = self.shards.iter().map(Shard::status).collect();
+        outside.watch.look(&statuses, &self.desk, self.handed);
+        statuses
     }
 
     pub fn answer(&mut self, answer: Answer) {
@@ -256,18 +280,22 @@ impl Member {
                 ShardOutput::Signal(signal) => signals.extend(outside.watch.signal(outside.options, signal)),
                 ShardOutput::Judged(_) | ShardOutput::DeadLetter(_) => {}
                 ShardOutput::ToPeer { shard: to, message } => {
-                    self.to_peers.entry((shard, to)).or_default().push_back(message);
+                    let key = (self.generations[shard], shard, to);
+                    self.to_peers.entry(key).or_default().push_back(message);
                 }
-                ShardOutput::Cut { cut, state, .. } => {
+                ShardOutput::Cut { cut, last, state } => {
                     self.mail.push_back(Mail::Signals { shard, signals: std::mem::take(&mut signals) });
-                    self.mail.push_back(Mail::Cut { shard, cut });
+                    // A last cut is the successor's mark.
+                    self.mail.extend((!last).then_some(Mail::Cut { shard, cut }));
                     self.keeper.give(cut, *state);
                 }
                 ShardOutput::Lost { stream, source, loss } => {
+                    outside.watch.tear(|| format!("{source} lost records"));
                     let stream = self.plan.streams[stream].schema.name.clone();
                     self.mail.push_back(Mail::Input(DeskInput::InputLost { stream, source, loss }));
                 }
                 ShardOutput::Whole { stream } => {
+                    outside.watch.mend(&self.shards);
                     let stream = self.plan.streams[stream].schema.name.clone();
                     self.mail.push_back(Mail::Input(DeskInput::InputWhole { stream }));
                 }

@@ -50,6 +50,10 @@ pub struct Report {
     pub lines: Vec<String>,
     /// Why the oracle could be asked for safety only.
     pub inexact: Option<String>,
+    /// Why from some time on alone.
+    pub torn: Option<String>,
+    /// What went wrong, one after the other.
+    pub turns: u64,
     pub records: u64,
     pub deliveries: u64,
     pub checkpoints: u64,

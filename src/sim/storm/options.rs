@@ -47,7 +47,7 @@ words! {
         Restart = "restart",
         /// Another number of shards at each start.
         Reshard = "reshard",
-        /// Other rules at some starts.
+        /// Other rules, while it runs; where it is restarted as well, also at some starts.
         Reload = "reload",
         /// The disk takes nothing for a while.
         DiskFull = "disk_full",

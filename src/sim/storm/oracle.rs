@@ -102,8 +102,19 @@ pub fn late(partition: &Partition) -> Vec<bool> {
     late
 }
 
-/// Everything that fired up to `until`.
-pub fn episodes(partitions: &[Partition], until: i64) -> Vec<Episode> {
+/// What is known of one rule for one service.
+#[derive(Clone, Debug)]
+pub struct Course {
+    pub rule: Rule,
+    pub svc: usize,
+    /// From when on it is known; what fires then was not firing before.
+    pub from: i64,
+    pub episodes: Vec<Episode>,
+}
+
+/// Everything that fired up to `until`. Where events were lost, windows are whole again at `whole`, and each course is known
+/// from when it has been calm since.
+pub fn courses(partitions: &[Partition], whole: i64, until: i64) -> Vec<Course> {
     let mut events = Vec::new();
     for partition in partitions {
         let late = late(partition);
@@ -111,19 +122,38 @@ pub fn episodes(partitions: &[Partition], until: i64) -> Vec<Episode> {
         events.extend(taken.map(|(r, _)| Event { at: r.at, svc: r.svc, status: r.status, ms: r.ms }));
     }
     let Some(first) = events.iter().map(|event| event.at).min() else { return Vec::new() };
-    let mut found = Vec::new();
+    let first = (first.div_euclid(TICK) + 1) * TICK;
+    let mut courses = Vec::new();
     for rule in Rule::ALL {
         for svc in 0..SERVICES.len() {
             let own: Vec<Event> = events.iter().filter(|event| event.svc == svc).copied().collect();
-            follow(rule, svc, &own, first, until, &mut found);
+            let from = if whole > first { calm_since(rule, &own, whole, until) } else { first };
+            let episodes = follow(rule, svc, &own, from, until);
+            courses.push(Course { rule, svc, from, episodes });
         }
     }
-    found
+    courses
 }
 
-fn follow(rule: Rule, svc: usize, events: &[Event], first: i64, until: i64, found: &mut Vec<Episode>) {
+/// The first tick at which nothing can pend or fire any more, whatever was before `whole`.
+fn calm_since(rule: Rule, events: &[Event], whole: i64, until: i64) -> i64 {
+    let mut quiet = None;
+    let mut tick = (whole.div_euclid(TICK) + 1) * TICK;
+    while tick <= until {
+        match judge(rule, events, tick) {
+            Verdict::Normal if tick - *quiet.get_or_insert(tick) >= rule.keep_firing_for() => return tick,
+            Verdict::Normal | Verdict::Unknown => {}
+            Verdict::Breach => quiet = None,
+        }
+        tick += TICK;
+    }
+    i64::MAX
+}
+
+fn follow(rule: Rule, svc: usize, events: &[Event], from: i64, until: i64) -> Vec<Episode> {
     let (mut pending, mut firing, mut quiet): (Option<i64>, Option<Episode>, Option<i64>) = (None, None, None);
-    let mut tick = (first.div_euclid(TICK) + 1) * TICK;
+    let mut found = Vec::new();
+    let mut tick = from;
     while tick <= until {
         match judge(rule, events, tick) {
             Verdict::Unknown => {}
@@ -150,6 +180,7 @@ fn follow(rule: Rule, svc: usize, events: &[Event], first: i64, until: i64, foun
         tick += TICK;
     }
     found.extend(firing);
+    found
 }
 
 fn judge(rule: Rule, events: &[Event], tick: i64) -> Verdict {

@@ -17,6 +17,8 @@ pub enum Turn {
     Trap(&'static str, u32),
     /// It is stopped in good order.
     Stop,
+    /// It goes on with other rules.
+    Reload,
     Revoke(Vec<usize>),
     Assign(Vec<usize>),
     Reread(usize, i64),
@@ -59,7 +61,8 @@ fn of(fault: Fault, at: i64, options: &Options, dice: &mut StdRng) -> Vec<(i64, 
             let point = CRASH_POINTS[dice.random_range(0..CRASH_POINTS.len())];
             vec![(at, Turn::Trap(point, dice.random_range(1..4)))]
         }
-        Fault::Restart | Fault::Reload => vec![(at, Turn::Stop)],
+        Fault::Restart => vec![(at, Turn::Stop)],
+        Fault::Reload => vec![(at, Turn::Reload)],
         Fault::DiskFull => vec![(at, Turn::Full(true)), (at + length, Turn::Full(false))],
         Fault::Rebalance => {
             let gone: Vec<usize> = (0..options.partitions).filter(|_| dice.random_bool(0.6)).collect();

@@ -6,7 +6,7 @@ use super::Outside;
 use super::member::Member;
 
 use super::options::Fault;
-use super::oracle::{self, Episode, Rule};
+use super::oracle::{self, Course, Episode, Rule};
 use super::receivers::TARGETS;
 use super::topic::SERVICES;
 use crate::alert::life::{Alert, AlertName};
@@ -81,22 +81,43 @@ fn believe(outside: &mut Outside<'_>, member: &Member) {
     }
 }
 
+/// What one rule says of one service at a time, and since when.
+type Said = (Rule, usize, i64, i64);
+
+/// What the oracle says, as far as it is to be believed.
+struct Known {
+    courses: Vec<Course>,
+}
+
+impl Known {
+    /// Whether what fired then is known.
+    fn covers(&self, rule: Rule, svc: usize, fired_at: i64) -> bool {
+        self.courses.iter().any(|course| (course.rule, course.svc) == (rule, svc) && fired_at >= course.from)
+    }
+
+    fn episodes(&self) -> impl Iterator<Item = &Episode> {
+        self.courses.iter().flat_map(|course| &course.episodes)
+    }
+}
+
 /// `V10`
 fn compare(outside: &mut Outside<'_>, judged: EventTime, was_edited: bool) {
-    let all = oracle::episodes(&outside.partitions, judged.0);
-    let kept = |rule: Rule| !(was_edited && rule.is_edited());
-    let fired: BTreeSet<_> = all.iter().map(|e| (e.rule, e.svc, e.since, e.fired_at)).filter(|e| kept(e.0)).collect();
-    let ended = all.iter().filter_map(|e| Some((e.rule, e.svc, e.fired_at, e.ended_at?)));
-    let ended: BTreeSet<_> = ended.filter(|e| kept(e.0)).collect();
-    let heard: BTreeSet<_> = outside.watch.fired.iter().copied().filter(|e| kept(e.0)).collect();
-    let heard_ended: BTreeSet<_> = outside.watch.ended.iter().copied().filter(|e| kept(e.0)).collect();
+    let Some(whole) = outside.watch.whole() else { return };
+    let mut courses = oracle::courses(&outside.partitions, whole.0, judged.0);
+    courses.retain(|course| !(was_edited && course.rule.is_edited()));
+    let known = Known { courses };
+    let fired: BTreeSet<Said> = known.episodes().map(|e| (e.rule, e.svc, e.since, e.fired_at)).collect();
+    let ended: BTreeSet<Said> =
+        known.episodes().filter_map(|e| Some((e.rule, e.svc, e.fired_at, e.ended_at?))).collect();
+    let heard = &outside.watch.fired;
+    let heard: BTreeSet<Said> = heard.iter().copied().filter(|e| known.covers(e.0, e.1, e.3)).collect();
+    let heard_ended = &outside.watch.ended;
+    let heard_ended: BTreeSet<Said> = heard_ended.iter().copied().filter(|e| known.covers(e.0, e.1, e.2)).collect();
     let time = |at: i64| EventTime(at).to_string();
-    let text = |(rule, svc, a, b): (Rule, usize, i64, i64)| {
-        format!("{}{{{}}} {} {}", rule.name(), SERVICES[svc], time(a), time(b))
-    };
+    let text = |(rule, svc, a, b): Said| format!("{}{{{}}} {} {}", rule.name(), SERVICES[svc], time(a), time(b));
     // `V5`: `for` began anew while it was running, or was over too soon.
     for heard in heard.difference(&fired) {
-        let running = |e: &&(Rule, usize, i64, i64)| (e.0, e.1) == (heard.0, heard.1) && (e.2..=e.3).contains(&heard.2);
+        let running = |e: &&Said| (e.0, e.1) == (heard.0, heard.1) && (e.2..=e.3).contains(&heard.2);
         let id = if fired.iter().any(|e| running(&e)) { "V5" } else { "V10" };
         outside.watch.fail(id, format!("fired, and should not have: {} (since, fired)", text(*heard)));
     }
@@ -109,19 +130,18 @@ fn compare(outside: &mut Outside<'_>, judged: EventTime, was_edited: bool) {
     if let Some(missing) = ended.difference(&heard_ended).next() {
         outside.watch.fail("V10", format!("should have ended: {} (fired, ended)", text(*missing)));
     }
-    told(outside, &all, was_edited);
+    told(outside, &known);
 }
 
 /// No receiver was told of what did not happen.
-fn told(outside: &mut Outside<'_>, all: &[Episode], was_edited: bool) {
+fn told(outside: &mut Outside<'_>, known: &Known) {
     let mut wrong = None;
     for taken in outside.receivers.values().flat_map(|receiver| &receiver.taken) {
         for alert in &taken.notification.alerts {
             let svc = SERVICES.iter().position(|svc| alert.labels.get("svc") == Some(svc));
             let (Some(rule), Some(svc)) = (Rule::of(&alert.rule.name), svc) else { continue };
-            let known = all.iter().any(|e| (e.rule, e.svc, e.fired_at) == (rule, svc, alert.starts_at.0));
-            let edited = was_edited && rule.is_edited();
-            if !(known || edited) {
+            let happened = known.episodes().any(|e| (e.rule, e.svc, e.fired_at) == (rule, svc, alert.starts_at.0));
+            if known.covers(rule, svc, alert.starts_at.0) && !happened {
                 wrong = Some((WallTime(taken.at), AlertName::from(alert).to_string(), alert.starts_at));
             }
         }

@@ -28,7 +28,7 @@ use super::topic::{Kind, Partition, SERVICES};
 use crate::alert::life::{AlertName, Change};
 use crate::engine::desk::{Desk, DeskInput, DeskOutput};
 use crate::engine::journal::Decision;
-use crate::engine::shard::ShardStatus;
+use crate::engine::shard::{Shard, ShardStatus, StreamStatus};
 use crate::engine::state::ShardCut;
 use crate::model::refusal::Scope;
 use crate::model::signal::ResolvedBecause;
@@ -60,6 +60,10 @@ pub struct Watch {
     pub ended: BTreeSet<(Rule, usize, i64, i64)>,
     /// Why the oracle cannot be asked for more than safety.
     pub inexact: Option<String>,
+    /// Why it can be asked from some time on alone: events were lost …
+    pub torn: Option<String>,
+    /// … and since then no window looks at them any more.
+    whole: Option<EventTime>,
     /// Partitions and times of events that are known to be gone.
     lost: Vec<(SourceId, i64)>,
     /// Which places come late, by partition.
@@ -86,6 +90,8 @@ pub struct Watch {
     /// Of the records handed to shards in this life: the last place by partition, how many came late, from the future.
     fresh: BTreeMap<usize, i64>,
     expected: Expected,
+    /// Events that a shard had before it went on with other rules, whose feeds count from there on.
+    before_reload: BTreeMap<usize, u64>,
     pub promises: Promises,
     pub deliveries: u64,
     pub checkpoints: u64,
@@ -111,6 +117,22 @@ impl Watch {
         self.inexact.get_or_insert_with(why);
     }
 
+    /// Events are lost: until windows are whole again, nobody knows what is to be said.
+    pub fn tear(&mut self, why: impl FnOnce() -> String) {
+        self.torn.get_or_insert_with(why);
+        self.whole = None;
+    }
+
+    /// A shard says that they are.
+    pub fn mend(&mut self, shards: &[Shard]) {
+        self.whole = shards.iter().filter_map(|shard| shard.status().streams[0].watermark).max();
+    }
+
+    /// From when on the oracle can be asked what is said, if it can.
+    pub fn whole(&self) -> Option<EventTime> {
+        if self.torn.is_none() { Some(EventTime::MIN) } else { self.whole }
+    }
+
     pub fn line(&mut self, line: String) {
         self.hash.update(line.as_bytes());
         if self.lines.len() == LINES_MAX && !self.all_lines {
@@ -128,8 +150,9 @@ impl Watch {
         self.life = life;
         (self.fresh, self.expected) = (BTreeMap::new(), Expected::default());
         (self.marks, self.own) = (BTreeMap::new(), BTreeMap::new());
+        self.before_reload.clear();
         self.firing.clear();
-        self.floor = cuts.iter().flat_map(|cut| &cut.streams).map(|stream| stream.joined).min();
+        self.goes_on(cuts);
         self.floors.clear();
         for source in cuts.iter().flat_map(|cut| &cut.streams).flat_map(|stream| &stream.sources) {
             let floor = self.floors.entry(source.source.clone()).or_insert(EventTime::MIN);
@@ -160,6 +183,17 @@ impl Watch {
     /// The log has a hole: what comes now may be forgotten.
     pub fn log_broke(&mut self) {
         self.log_broken = true;
+    }
+
+    /// Who goes on from cuts is where the last of the shards was: what they have heard of each other differs.
+    pub fn goes_on(&mut self, cuts: &[ShardCut]) {
+        self.floor = cuts.iter().flat_map(|cut| &cut.streams).map(|stream| stream.joined).min();
+    }
+
+    /// A shard went on with other rules.
+    pub fn succeeded(&mut self, shard: usize, status: &ShardStatus) {
+        self.marks.remove(&shard);
+        self.before_reload.insert(shard, feed_rows(&status.streams[0]));
     }
 
     /// What a shard said, on its way to the desk.
@@ -251,7 +285,12 @@ impl Watch {
             Change::Fired | Change::FiredAgain { .. } => {
                 self.fired.insert((rule, svc, signal.active_since.0, fired_at));
             }
-            Change::Resolved => drop(self.ended.insert((rule, svc, fired_at, signal.at.0))),
+            Change::Resolved => {
+                // A shard that lost what made it fire ends what it only knows as pending: what ends is what was heard.
+                let heard = self.fired.iter().filter(|e| (e.0, e.1) == (rule, svc)).map(|e| e.3).max();
+                let fired_at = signal.fired_at.map_or(heard.unwrap_or(fired_at), |at| at.0);
+                self.ended.insert((rule, svc, fired_at, signal.at.0));
+            }
             _ => {}
         }
     }
@@ -291,7 +330,7 @@ impl Watch {
     }
 
     /// Records are handed to a shard.
-    pub fn handed(&mut self, batch: &RawBatch, partitions: &[Partition]) {
+    pub fn handed(&mut self, batch: &RawBatch, base: usize, partitions: &[Partition]) {
         for record in &batch.records {
             let at = batch.sources[record.source as usize].partition as usize;
             let last = self.fresh.entry(at).or_insert(-1);
@@ -299,7 +338,7 @@ impl Watch {
                 continue;
             }
             *last = record.offset;
-            let place = partitions[at].base + record.offset as usize;
+            let place = base + record.offset as usize;
             self.expected.late += u64::from(self.late[at][place]);
             self.expected.future += u64::from(partitions[at].records[place].kind == Kind::Future);
             self.expected.garbage += u64::from(partitions[at].records[place].kind == Kind::Garbage);
@@ -307,16 +346,16 @@ impl Watch {
     }
 
     /// Records are gone before they were read.
-    pub fn lost(&mut self, partition: &Partition, from: i64, anew: bool) {
-        self.inexact(|| format!("{} lost records", partition.source));
-        if anew {
-            self.fresh.remove(&(partition.source.partition as usize));
-            return;
-        }
-        let gone = &partition.records[partition.base + from as usize..partition.start];
-        self.lost.extend(
-            gone.iter().filter(|record| record.kind == Kind::Event).map(|record| (partition.source.clone(), record.at)),
-        );
+    pub fn lost(&mut self, partition: &Partition, from: i64) {
+        self.tear(|| format!("{} lost records", partition.source));
+        let gone = partition.records[..partition.start].iter().skip(partition.base + from as usize);
+        let gone = gone.filter(|record| record.kind == Kind::Event);
+        self.lost.extend(gone.map(|record| (partition.source.clone(), record.at)));
+    }
+
+    /// A shard is told that a log was made anew: offsets begin again.
+    pub fn rewinds(&mut self, source: &SourceId) {
+        self.fresh.remove(&(source.partition as usize));
     }
 
     /// A partition is read from where its log begins, because nobody knows of any position: what is not there any more is
@@ -396,6 +435,7 @@ impl Watch {
         let streams = || shards.iter().map(|shard| &shard.streams[0]);
         let refused = |reason| streams().map(|stream| stream.refused.get(reason)).sum::<u64>();
         let (records, repeats): (u64, u64) = (streams().map(|s| s.records).sum(), streams().map(|s| s.repeats).sum());
+        let before_reload = self.before_reload.clone();
         let mut same = |what: &str, a: u64, b: u64| {
             if a != b {
                 self.fail("V1", format!("{what}: {a} and {b}"));
@@ -406,9 +446,10 @@ impl Watch {
         let undecoded: u64 = undecoded.map(|reason| refused(*reason)).sum();
         let events: u64 = streams().map(|stream| stream.events).sum();
         same("records, and events with what was refused", records, events + undecoded);
-        for stream in streams() {
+        for (shard, stream) in streams().enumerate() {
             for feed in &stream.feeds {
-                same("rows of a feed, and events", feed.rows, stream.events - stream.refused.get(Refusal::Future));
+                let before = before_reload.get(&shard).copied().unwrap_or(0);
+                same("rows of a feed, and events", feed.rows + before, feed_rows(stream));
                 let out = feed.filtered + feed.late + feed.overflowed + feed.recorded;
                 same("rows of a feed, and where they went", feed.rows, out);
             }
@@ -435,4 +476,9 @@ impl Watch {
             }
         }
     }
+}
+
+/// Events that come to every feed of a stream.
+fn feed_rows(stream: &StreamStatus) -> u64 {
+    stream.events - stream.refused.get(Refusal::Future)
 }

@@ -1,6 +1,7 @@
 //! The course of a storm: moment by moment, who acts, and what happens to them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rand::Rng;
 
@@ -11,12 +12,10 @@ use super::topic::{self, HEAL, START, STORM};
 use super::watch::Watch;
 use super::{Outside, Report, SimDisk, Stage, receivers, verdict};
 use crate::checkpoint::dir::Disk;
+use crate::engine::plan::Plan;
 
 /// One moment.
 const STEP: i64 = 500;
-
-/// A clock that is set forward by more makes silence of what is none.
-const LEAP: i64 = 500;
 
 /// Turns the actors may take in one moment before it counts as going round in circles.
 const TURNS_MAX: usize = 5_000;
@@ -27,6 +26,7 @@ struct World<'a> {
     /// When the next process starts.
     back_at: i64,
     lives: u32,
+    turns: u64,
     shards: usize,
     /// Which rules it has.
     edited: bool,
@@ -58,6 +58,7 @@ pub(super) fn run(options: &Options, stage: &Stage, all_lines: bool) -> Report {
         member: None,
         back_at: START,
         lives: 0,
+        turns: 0,
         shards: options.shards,
         edited: false,
         was_edited: false,
@@ -83,7 +84,7 @@ impl World<'_> {
     /// Everything is well: whatever was away is back, and stays.
     fn heal(&mut self) {
         self.outside.say("all is well from here on".to_owned());
-        self.set_clock(0);
+        self.outside.skew = 0;
         self.outside.disk.set_full(false);
         self.outside.partitions.iter_mut().for_each(|partition| partition.away_until = i64::MIN);
         self.frozen.clear();
@@ -97,7 +98,7 @@ impl World<'_> {
     }
 
     fn report(self) -> Report {
-        let World { outside, lives, .. } = self;
+        let World { outside, lives, turns, .. } = self;
         Report {
             options: outside.options.clone(),
             hash: outside.watch.hash(),
@@ -109,6 +110,8 @@ impl World<'_> {
             broken: outside.watch.broken,
             lines: outside.watch.lines.into(),
             inexact: outside.watch.inexact,
+            torn: outside.watch.torn,
+            turns,
         }
     }
 
@@ -169,6 +172,7 @@ impl World<'_> {
     }
 
     fn turn(&mut self, turn: Turn) {
+        self.turns += 1;
         if !matches!(turn, Turn::Full(_) | Turn::Skew(_)) || self.outside.watch.all_lines {
             self.outside.say(format!("{turn:?}"));
         }
@@ -178,6 +182,7 @@ impl World<'_> {
             Turn::CutPower => self.end(true),
             Turn::Trap(point, times) => self.outside.disk.set_trap(point, times),
             Turn::Stop => self.stop(),
+            Turn::Reload => self.reload(),
             Turn::Revoke(partitions) => {
                 if let Some(member) = &mut self.member {
                     member.revoke(&mut self.outside, &partitions);
@@ -193,32 +198,21 @@ impl World<'_> {
                 of.start = of.start.max(of.end(now).saturating_sub(left));
             }
             Turn::Anew(partition) => {
-                self.outside.watch.inexact(|| format!("partition {partition} was made anew"));
                 let of = &mut self.outside.partitions[partition];
                 let end = of.end(now);
                 (of.base, of.start, of.anew, of.committed) = (end, end, true, None);
             }
             Turn::Full(full) => self.outside.disk.set_full(full),
-            Turn::Skew(skew) => self.set_clock(skew),
+            Turn::Skew(skew) => self.outside.skew = skew,
             Turn::Ask(ask) => {
                 if let Some(member) = &mut self.member {
                     member.operate(&mut self.outside, ask);
                 }
             }
             Turn::Checkpoint => {
-                if let Some(member) = self.member.as_mut().filter(|member| !member.is_keeping()) {
-                    member.begin_checkpoint(&mut self.outside);
-                }
+                self.member.iter_mut().for_each(Member::begin_checkpoint);
             }
         }
-    }
-
-    fn set_clock(&mut self, skew: i64) {
-        if skew - self.outside.skew > LEAP {
-            // Silence is measured on the wall clock: a partition at its end seems to have been silent for so long.
-            self.outside.watch.inexact(|| "the clock leapt forward".to_owned());
-        }
-        self.outside.skew = skew;
     }
 
     /// Partitions come back that are not ours at the moment.
@@ -257,9 +251,7 @@ impl World<'_> {
         member.stop_reading();
         self.frozen.clear();
         self.run_actors(TURNS_MAX);
-        if let Some(member) = self.member.as_mut().filter(|member| !member.is_keeping()) {
-            member.begin_checkpoint(&mut self.outside);
-        }
+        self.member.iter_mut().for_each(Member::begin_checkpoint);
         self.run_actors(TURNS_MAX);
         let patience = self.outside.now + 10_000;
         let due: Vec<_> = self.outside.answers.range(..=(patience, u64::MAX)).map(|(key, _)| *key).collect();
@@ -271,9 +263,24 @@ impl World<'_> {
         self.bury();
         self.end(false);
         if self.outside.options.has(Fault::Reload) {
-            self.edited = !self.edited;
-            self.was_edited = true;
+            self.edit();
         }
+    }
+
+    /// The rules in its files are others.
+    fn edit(&mut self) -> Arc<Plan> {
+        self.edited = !self.edited;
+        self.was_edited = true;
+        self.plan()
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        self.outside.stage.plans[usize::from(self.edited)].clone()
+    }
+
+    fn reload(&mut self) {
+        let plan = self.edit();
+        self.member.iter_mut().for_each(|member| member.reload(plan.clone()));
     }
 
     fn start(&mut self) {
@@ -290,7 +297,11 @@ impl World<'_> {
             self.outside.watch.log_broke();
         }
         self.lives += 1;
-        let plan = self.outside.stage.plans[usize::from(self.edited)].clone();
+        if let Some(anew) = self.outside.partitions.iter().find(|partition| partition.base > 0) {
+            // Where the new log is longer than an old position, nobody can tell that it is another one.
+            self.outside.watch.inexact(|| format!("{} was made anew before a restart", anew.source));
+        }
+        let plan = self.plan();
         self.outside.say(format!("process {} starts with {} shards", self.lives, self.shards));
         match Member::start(&mut self.outside, self.lives, plan, self.shards) {
             Ok(member) => self.member = Some(member),

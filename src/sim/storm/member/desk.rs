@@ -1,7 +1,8 @@
 //! The desk's task: mail, receipts and deadlines in, deliveries out; every input logged before it is acted on.
 
 use super::{Mail, Member};
-use crate::engine::desk::{Answer, DeskInput, DeskOutput};
+use crate::engine::desk::{Answer, Desk, DeskInput, DeskOutput};
+use crate::engine::merge::{LimitJoin, Relief};
 use crate::model::{EventTime, Millis, WallTime};
 use crate::sim::storm::operators::Ask;
 use crate::sim::storm::{Outside, Sabotage};
@@ -9,12 +10,8 @@ use crate::sim::storm::{Outside, Sabotage};
 impl Member {
     /// Takes one message; while a checkpoint is taken, those behind a mark wait.
     pub(super) fn hear(&mut self, outside: &mut Outside<'_>, mail: Mail) {
-        let Mail::Cut { shard, cut } = mail else {
-            if let Some(mail) = self.alignment.admit(mail.shard(), mail) {
-                self.take_mail(outside, mail);
-            }
-            return;
-        };
+        let Some(mail) = self.alignment.admit(mail.shard(), mail) else { return };
+        let Mail::Cut { shard, cut } = mail else { return self.take_mail(outside, mail) };
         if self.alignment.mark(shard) {
             self.cut(outside, cut);
             for mail in self.alignment.release() {
@@ -37,6 +34,7 @@ impl Member {
                     None => return,
                 }
             }
+            Mail::Successor { number, relief } => return self.give_way(outside, number, &relief),
             Mail::Cut { .. } => return,
         };
         self.tell(outside, input);
@@ -136,19 +134,50 @@ impl Member {
         }
     }
 
-    /// Gives the desk's cut away and begins the log that follows it.
-    fn cut(&mut self, outside: &mut Outside<'_>, number: u64) {
-        let cut = self.desk.cut();
-        if outside.pass("checkpoint_cut") {
-            return;
-        }
-        let sealed = self.log.take().map_or(Ok(()), |log| log.seal());
-        match sealed.and_then(|()| self.dir.begin_log(number)) {
-            Ok(log) => self.log = Some(log),
-            Err(_) => outside.watch.log_broke(),
-        }
+    /// Begins the log that follows the desk's cut and gives the cut away. Where no log can be begun there is no cut, and the
+    /// log before goes on. Whether there is one.
+    fn cut(&mut self, outside: &mut Outside<'_>, number: u64) -> bool {
+        let cut = match self.dir.begin_log(number) {
+            Ok(next) => {
+                let cut = self.desk.cut();
+                if outside.pass("checkpoint_cut") {
+                    return true;
+                }
+                if self.log.replace(next).is_some_and(|log| log.seal().is_err()) {
+                    outside.watch.log_broke();
+                }
+                Some(cut)
+            }
+            Err(_) => None,
+        };
+        let begun = cut.is_some();
         if !outside.options.sabotaged(Sabotage::LoseCut) {
-            self.keeper.give_desk(number, cut);
+            self.keeper.give_desk(outside.now, number, cut);
+        }
+        begun
+    }
+
+    /// Gives way to another desk. Deliveries under way go on, and their receipts are for it.
+    fn give_way(&mut self, outside: &mut Outside<'_>, number: u64, relief: &Relief) {
+        let next = Desk::new(outside.stage.desk(outside.options), outside.options.seed);
+        let old = std::mem::replace(&mut self.desk, next);
+        let mut out = Vec::new();
+        self.desk.restore({ old }.cut(), &mut out);
+        self.limits = LimitJoin::default();
+        if !self.cut(outside, number) {
+            self.log = None; // it is another desk's
+            outside.watch.log_broke();
+        }
+        if !outside.disk.is_dead() {
+            outside.watch.decided(outside.now, self.life, &out);
+            self.relieve(outside, relief);
+        }
+    }
+
+    /// Tells first what others will not: which rules are degraded no more.
+    pub(super) fn relieve(&mut self, outside: &mut Outside<'_>, relief: &Relief) {
+        for input in relief.of(self.desk.degraded()) {
+            self.tell(outside, input);
         }
     }
 }

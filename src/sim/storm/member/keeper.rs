@@ -1,39 +1,52 @@
-//! The keeper: asks for a checkpoint now and then, collects the cuts, writes them in one file, then commits.
+//! The keeper: asks for a checkpoint now and then, collects the cuts, writes them in one file, then commits. A reload is
+//! another cut ([`super::reload`]), so one of them comes after the other.
 
-use super::Member;
+use std::sync::Arc;
+
+use super::reload::Order;
+use super::{Actor, Member};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::engine::desk::DeskCut;
+use crate::engine::plan::Plan;
 use crate::engine::shard::positions;
 use crate::engine::state::ShardCut;
 use crate::model::EventTime;
 use crate::rule::hold::Hold;
 use crate::sim::storm::Outside;
-use crate::sim::storm::options::{Fault, Options, Sabotage};
+use crate::sim::storm::options::{Options, Sabotage};
 
 /// How often a checkpoint is taken.
 const EVERY: i64 = 5_000;
-
-/// How long shards and desk may take to give their cuts.
-const CUT_MAX: i64 = 60_000;
 
 #[derive(Debug)]
 pub struct Keeper {
     next: u64,
     due: i64,
     collecting: Option<Collecting>,
+    /// What the process is to go on with.
+    wanted: Option<Arc<Plan>>,
 }
 
+/// Cuts of one number.
 #[derive(Debug)]
-struct Collecting {
-    number: u64,
-    since: i64,
-    shards: Vec<ShardCut>,
-    desk: Option<DeskCut>,
+pub struct Collecting {
+    pub number: u64,
+    pub shards: Vec<ShardCut>,
+    pub desk: Option<DeskCut>,
+    /// They are the last of their shards, and these rules are to be gone on with.
+    pub next: Option<Arc<Plan>>,
 }
 
 impl Keeper {
     pub fn new(next: u64, now: i64) -> Keeper {
-        Keeper { next, due: now + 100, collecting: None }
+        Keeper { next, due: now + 100, collecting: None, wanted: None }
+    }
+
+    fn begin(&mut self, next: Option<Arc<Plan>>) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.collecting = Some(Collecting { number, shards: Vec::new(), desk: None, next });
+        number
     }
 
     pub fn give(&mut self, cut: u64, state: ShardCut) {
@@ -42,45 +55,68 @@ impl Keeper {
         }
     }
 
-    pub fn give_desk(&mut self, cut: u64, state: DeskCut) {
-        if let Some(collecting) = self.collecting.as_mut().filter(|collecting| collecting.number == cut) {
-            collecting.desk = Some(state);
+    /// The desk's cut; without one, there is no checkpoint of this number.
+    pub fn give_desk(&mut self, now: i64, cut: u64, state: Option<DeskCut>) {
+        let Some(collecting) = self.collecting.as_mut().filter(|collecting| collecting.number == cut) else { return };
+        collecting.desk = state;
+        if collecting.desk.is_none() {
+            (self.collecting, self.due) = (None, now + EVERY);
         }
     }
 
-    pub fn is_complete(&self, shards: usize) -> bool {
-        self.collecting.as_ref().is_some_and(|c| c.shards.len() >= shards && c.desk.is_some())
+    /// What is to be done with what was collected.
+    pub fn next_step(&self, shards: usize) -> Option<Actor> {
+        let collecting = self.collecting.as_ref().filter(|collecting| collecting.shards.len() >= shards)?;
+        match (&collecting.next, &collecting.desk) {
+            (Some(_), _) => Some(Actor::Reload),
+            (None, Some(_)) => Some(Actor::Save),
+            (None, None) => None,
+        }
+    }
+
+    /// The last cuts of shards that are succeeded by others. The checkpoint of them waits for the desk's.
+    pub fn take_last(&mut self) -> Option<(u64, Arc<Plan>, &mut Vec<ShardCut>)> {
+        let collecting = self.collecting.as_mut()?;
+        let plan = collecting.next.take()?;
+        collecting.shards.sort_by_key(|cut| cut.shard);
+        Some((collecting.number, plan, &mut collecting.shards))
     }
 }
 
 impl Member {
     /// Asks everybody for a cut, when it is time.
-    pub(super) fn ask(&mut self, outside: &mut Outside<'_>) {
-        let patience = if outside.options.has(Fault::Slow) { CUT_MAX / 15 } else { CUT_MAX };
-        let given_up = |collecting: &mut Collecting| outside.now - collecting.since > patience;
-        drop(self.keeper.collecting.take_if(given_up));
-        if self.keeper.collecting.is_none() && outside.now >= self.keeper.due {
-            self.begin_checkpoint(outside);
+    pub(super) fn ask(&mut self, outside: &Outside<'_>) {
+        match self.keeper.wanted.take_if(|_| self.keeper.collecting.is_none()) {
+            Some(plan) => self.order(Some(plan), Order::LastCut),
+            None if outside.now >= self.keeper.due => self.begin_checkpoint(),
+            None => {}
         }
     }
 
-    pub fn begin_checkpoint(&mut self, outside: &mut Outside<'_>) {
-        let number = self.keeper.next;
-        self.keeper.next += 1;
-        self.keeper.collecting = Some(Collecting { number, since: outside.now, shards: Vec::new(), desk: None });
-        self.asks.iter_mut().for_each(|asks| asks.push_back(number));
+    /// Goes on with other rules, as soon as no checkpoint is under way.
+    pub fn reload(&mut self, plan: Arc<Plan>) {
+        self.keeper.wanted = Some(plan);
     }
 
-    /// Whether a checkpoint is under way.
-    pub fn is_keeping(&self) -> bool {
-        self.keeper.collecting.is_some()
+    /// Takes a checkpoint, unless there is one under way.
+    pub fn begin_checkpoint(&mut self) {
+        if self.keeper.collecting.is_none() {
+            self.order(None, Order::Cut);
+        }
+    }
+
+    fn order(&mut self, next: Option<Arc<Plan>>, order: fn(u64) -> Order) {
+        let number = self.keeper.begin(next);
+        self.orders.iter_mut().for_each(|orders| orders.push_back(order(number)));
     }
 
     pub(super) fn save(&mut self, outside: &mut Outside<'_>) {
-        let Some(Collecting { number, mut shards, desk: Some(desk), .. }) = self.keeper.collecting.take() else {
+        let Some(Collecting { number, mut shards, desk: Some(desk), next: None }) = self.keeper.collecting.take()
+        else {
             return;
         };
         self.keeper.due = outside.now + EVERY;
+        self.show(outside);
         shards.sort_by_key(|cut| cut.shard);
         let head = Head {
             number,

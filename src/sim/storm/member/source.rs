@@ -17,11 +17,15 @@ const QUEUE_MAX: usize = 16;
 /// What the consumer says to a shard.
 #[derive(Debug)]
 pub enum FromSource {
-    Records(RawBatch),
+    /// Records, from the place whose offset was 0 when they were read.
+    Records(usize, RawBatch),
     Assigned(Vec<SourceId>),
     Revoked(Vec<SourceId>),
-    Gap { source: SourceId, lost: Option<u64> },
-    End(SourceId),
+    Gap {
+        source: SourceId,
+        lost: Option<u64>,
+    },
+    End(Position),
 }
 
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub struct Consumer {
 struct Reading {
     /// The next place to be read; `None` before the first fetch of a partition that nobody has read.
     next: i64,
+    /// The place after the last that was ever read of it.
+    furthest: i64,
     at_end: bool,
 }
 
@@ -65,7 +71,7 @@ impl Member {
                     outside.watch.inexact(|| format!("{} begins where its log does", of.source));
                 }
             }
-            self.consumer.ours.insert(partition, Reading { next, at_end: false });
+            self.consumer.ours.insert(partition, Reading { next, furthest: next, at_end: false });
             told[shard_of(partition, self.shards.len())].push(of.source.clone());
         }
         for (shard, list) in told.into_iter().enumerate() {
@@ -103,7 +109,7 @@ impl Member {
         let Some(reading) = self.consumer.ours.get(&partition) else { return false };
         let of = &outside.partitions[partition];
         let shard = shard_of(partition, self.shards.len());
-        let more = reading.next < (of.end(outside.now) - of.base) as i64 || of.anew;
+        let more = reading.next != (of.end(outside.now) - of.base) as i64 || of.anew;
         outside.now >= of.away_until && self.to_shards[shard].len() < QUEUE_MAX && (more || !reading.at_end)
     }
 
@@ -114,10 +120,19 @@ impl Member {
         let source = of.source.clone();
         let first = (of.start - of.base) as i64;
         let hide = outside.options.sabotaged(Sabotage::HideGap);
-        let anew = std::mem::take(&mut of.anew) && reading.next > 0;
+        let behind_the_end = reading.next > (of.end(outside.now) - of.base) as i64;
+        let other = std::mem::take(&mut of.anew);
+        if other && reading.next == 0 {
+            // Nobody can tell a log that is read from its beginning from one that is read from there again.
+            outside.watch.inexact(|| format!("{source} was made anew and read again"));
+        }
+        let anew = other && reading.next > 0 || behind_the_end;
         if anew || reading.next < first {
             let lost = (!anew).then(|| (first - reading.next) as u64);
-            outside.watch.lost(of, reading.next, anew);
+            match anew {
+                true => reading.furthest = 0,
+                false => outside.watch.lost(of, reading.furthest),
+            }
             reading.next = first;
             if !hide {
                 queue.push_back(FromSource::Gap { source: source.clone(), lost });
@@ -128,7 +143,7 @@ impl Member {
         let to = end.min(from + outside.dice.random_range(1..20));
         if from >= to {
             reading.at_end = true;
-            queue.push_back(FromSource::End(source));
+            queue.push_back(FromSource::End(Position { source, offset: reading.next }));
             return;
         }
         let mut batch = RawBatchBuilder::default();
@@ -138,15 +153,16 @@ impl Member {
             batch.push(index, (place - of.base) as i64, record.produced_at, &record.bytes());
         }
         reading.next = (to - of.base) as i64;
+        reading.furthest = reading.furthest.max(reading.next);
         reading.at_end = false;
-        queue.push_back(FromSource::Records(batch.finish()));
+        queue.push_back(FromSource::Records(of.base, batch.finish()));
     }
 
     pub(super) fn translate(&mut self, outside: &mut Outside<'_>, event: FromSource) -> ShardInput {
         match event {
-            FromSource::Records(mut batch) => {
+            FromSource::Records(base, mut batch) => {
                 self.handed += batch.records.len() as u64;
-                outside.watch.handed(&batch, &outside.partitions);
+                outside.watch.handed(&batch, base, &outside.partitions);
                 if outside.options.sabotaged(Sabotage::LoseRecord) && outside.dice.random_ratio(1, 50) {
                     batch.records.pop();
                 }
@@ -154,8 +170,13 @@ impl Member {
             }
             FromSource::Assigned(list) => ShardInput::Assigned(list.into_iter().map(|source| (0, source)).collect()),
             FromSource::Revoked(list) => ShardInput::Revoked(list),
-            FromSource::Gap { source, lost } => ShardInput::Gap { source, lost },
-            FromSource::End(source) => ShardInput::Reading { source, now: outside.wall(), lag: Some(0) },
+            FromSource::Gap { source, lost } => {
+                if lost.is_none() {
+                    outside.watch.rewinds(&source);
+                }
+                ShardInput::Gap { source, lost }
+            }
+            FromSource::End(end) => ShardInput::End(end),
         }
     }
 
@@ -167,8 +188,9 @@ impl Member {
             .map(|(partition, reading)| {
                 let of = &outside.partitions[*partition];
                 let left = (of.end(outside.now) - of.base) as i64 - reading.next;
-                let lag = if reading.at_end && left <= 0 { 0 } else { left.max(1) as u64 };
-                ShardInput::Reading { source: of.source.clone(), now: outside.wall(), lag: Some(lag) }
+                let end = (reading.at_end && left <= 0).then_some(reading.next);
+                let lag = Some(left.max(0) as u64);
+                ShardInput::Reading { source: of.source.clone(), now: outside.wall(), end, lag }
             })
             .collect()
     }
