@@ -199,6 +199,7 @@ impl Cells {
                 let source = source.clone();
                 self.tell(&source, input, out);
             }
+            ShardInput::End(ref end) => self.tell(&end.source.clone(), input, out),
             ShardInput::Ended(source) => self.tell(&source.clone(), ShardInput::Ended(source), out),
             ShardInput::Until(at) => self.tell_all(|| ShardInput::Until(at), out),
             ShardInput::Wall(now) => {
