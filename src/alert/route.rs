@@ -393,6 +393,19 @@ mod tests {
     }
 
     #[test]
+    fn a_group_key_tells_its_home_and_no_label_can_pretend_one() {
+        let tree = tree("* to:x by:a").expect("a tree");
+        let root = tree.node(RouteTree::ROOT);
+        let home = SourceId::new("orders.eu-1", 12);
+        for value in ["b", "", "}@orders/3", "\"}@orders/3"] {
+            let labels = Labels::from_pairs([("a", value)]);
+            assert_eq!(home_of(&root.group_key(&labels, None)), None, "{value}");
+            assert_eq!(home_of(&root.group_key(&labels, Some(&home))), Some(home.clone()), "{value}");
+        }
+        assert_eq!(&*root.group_key(&Labels::default(), Some(&home)), "{}:{}@orders.eu-1/12");
+    }
+
+    #[test]
     fn what_cannot_work_is_refused_with_its_place() {
         let refused = |text: &str| tree(text).expect_err("refused").to_string();
         assert_eq!(refused("*"), "the root route names no receiver; add `receiver: NAME`");

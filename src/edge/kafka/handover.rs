@@ -10,8 +10,8 @@
 //! - `V5` who has been outpaced is told so instead of published: of two that think a partition theirs, the one of the lower
 //!   tenure is wrong
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CString;
+use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -23,14 +23,14 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::KafkaError;
 use super::context::{self, Context};
-use super::native::cached_watermarks;
+use super::native::{self, Queue, Room, Waker};
 use super::settings::KafkaSettings;
 use crate::checkpoint::parcel::{self, PARCEL_BYTES_MAX, Packed, Parcel, ParcelError};
 use crate::engine::desk::HomeCut;
@@ -63,8 +63,11 @@ const DESCRIBE_MAX: Duration = Duration::from_secs(2);
 /// Between two looks for a topic that was just created.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-const MEMBER: &str = "foghorn.member";
-const TENURE: &str = "foghorn.tenure";
+const MEMBER: &CStr = c"foghorn.member";
+const TENURE: &CStr = c"foghorn.tenure";
+
+/// Parcels taken from librdkafka at once.
+const PARCELS_A_CALL: usize = 100;
 
 /// Why nothing can be handed over.
 #[derive(Debug, thiserror::Error)]
@@ -172,10 +175,11 @@ impl Handover {
         let parcel = Parcel { source: source.clone(), member: self.member.clone(), number, taken_at, shard, desk };
         let Packed { bytes, left_out } = parcel::pack(&parcel, self.bytes_max)?;
         let (done, answer) = oneshot::channel();
+        let name = |header: &'static CStr| header.to_str().expect("it is ASCII");
         let key = source.to_string();
         let headers = OwnedHeaders::new_with_capacity(2)
-            .insert(Header { key: MEMBER, value: Some(&*self.member) })
-            .insert(Header { key: TENURE, value: Some(&tenure.to_string()) });
+            .insert(Header { key: name(MEMBER), value: Some(&*self.member) })
+            .insert(Header { key: name(TENURE), value: Some(&tenure.to_string()) });
         let record = BaseRecord::with_opaque_to(&self.tail.topic, Box::new(done)).key(&key).payload(&bytes);
         let sent = self.producer.send(record.headers(headers));
         sent.map_err(|(error, _)| PublishError::Kafka(error.to_string()))?;
@@ -347,7 +351,6 @@ struct Tail {
     topic: String,
     partitions: Vec<i32>,
     heard: Mutex<Heard>,
-    /// Something was heard, or the end was come to.
     went_on: Condvar,
     ending: AtomicBool,
 }
@@ -355,10 +358,9 @@ struct Tail {
 #[derive(Default)]
 struct Heard {
     newest: BTreeMap<SourceId, Newest>,
-    /// The next offset, by partition of the topic.
+    /// How far the topic was heard, by its partition: the next offset. Offsets that are gone are passed over at the end of
+    /// the log at the latest, which librdkafka tells with its place.
     next: BTreeMap<i32, i64>,
-    /// Partitions of the topic that were read to their end, and nothing came since.
-    at_end: BTreeSet<i32>,
 }
 
 /// The newest parcel of a partition, as it came.
@@ -371,29 +373,30 @@ struct Newest {
 impl Tail {
     fn start(consumer: BaseConsumer<Context>, topic: &str, within: Duration) -> Result<Tail, KafkaError> {
         let partitions = partitions(&consumer, topic, within)?;
-        let mut list = TopicPartitionList::new();
-        for partition in &partitions {
-            list.add_partition_offset(topic, *partition, Offset::Beginning).expect("the beginning is an offset");
-        }
-        consumer.assign(&list).map_err(|error| KafkaError::Subscription(error.to_string()))?;
         let (heard, went_on, ending) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
         Ok(Tail { consumer, topic: topic.to_owned(), partitions, heard, went_on, ending })
     }
 
     fn follow(&self) {
+        let (mut queue, waker, mut room) =
+            (Queue::new(&self.consumer), Arc::new(Waker::default()), Room::new(PARCELS_A_CALL));
+        waker.adopt_current();
+        queue.wake_on_arrival(waker);
+        let mut list = TopicPartitionList::new();
+        for partition in &self.partitions {
+            queue.adopt(&self.topic, *partition);
+            list.add_partition_offset(&self.topic, *partition, Offset::Beginning).expect("the beginning is an offset");
+        }
+        if let Err(error) = self.consumer.assign(&list) {
+            tracing::error!(%error, "Kafka: the handover topic cannot be read");
+        }
         while !self.ending.load(Ordering::Relaxed) {
-            match self.consumer.poll(NAP_MAX) {
-                None => continue,
-                Some(Ok(message)) => self.heard.lock().hear(&message),
-                Some(Err(ClientError::PartitionEOF(partition))) => {
-                    self.heard.lock().at_end.insert(partition);
-                }
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "Kafka: the handover topic is not read at the moment");
-                    continue;
-                }
+            let _ = self.consumer.poll(Duration::ZERO); // what troubles it goes to its context
+            let count = queue.take(&mut room, &mut |message| self.heard.lock().hear(message));
+            match count {
+                0 => std::thread::park_timeout(NAP_MAX),
+                _ => drop(self.went_on.notify_all()),
             }
-            self.went_on.notify_all();
         }
     }
 
@@ -408,23 +411,13 @@ impl Tail {
             ends.push((*partition, end.map_err(|error| not_read(error.to_string()))?.1));
         }
         let mut heard = self.heard.lock();
-        while let Some((partition, end)) =
-            ends.iter().find(|(partition, end)| !self.has_come_to(&heard, *partition, *end))
-        {
+        while let Some((partition, end)) = ends.iter().find(|(partition, end)| heard.next_of(*partition) < *end) {
             if self.went_on.wait_until(&mut heard, until).timed_out() {
-                let next = heard.next.get(partition).copied().unwrap_or(0);
+                let next = heard.next_of(*partition);
                 return Err(not_read(format!("it is at {next} of {end} after {} s", within.as_secs())));
             }
         }
         Ok(())
-    }
-
-    /// Offsets before the end may be gone, the last ones included, so to stand at an end that is late enough counts, too.
-    fn has_come_to(&self, heard: &Heard, partition: i32, end: i64) -> bool {
-        let topic = CString::new(&*self.topic).expect("a topic's name has no NUL");
-        heard.next.get(&partition).is_some_and(|next| *next >= end)
-            || heard.at_end.contains(&partition)
-                && cached_watermarks(&self.consumer, &topic, partition).is_some_and(|(_, high)| high >= end)
     }
 }
 
@@ -453,21 +446,31 @@ fn partitions_of<C: ClientContext>(client: &Client<C>, topic: &str, within: Dura
 }
 
 impl Heard {
-    fn hear(&mut self, message: &BorrowedMessage<'_>) {
-        self.at_end.remove(&message.partition());
-        self.next.insert(message.partition(), message.offset() + 1);
-        let Some(source) = message.key().and_then(|key| SourceId::parse(std::str::from_utf8(key).ok()?)) else {
+    fn next_of(&self, partition: i32) -> i64 {
+        self.next.get(&partition).copied().unwrap_or(0)
+    }
+
+    fn hear(&mut self, message: native::Message<'_>) {
+        match message.error() {
+            None => {
+                self.next.insert(message.partition(), message.offset() + 1);
+                self.take(message);
+            }
+            Some(RDKafkaErrorCode::PartitionEOF) => drop(self.next.insert(message.partition(), message.offset())),
+            Some(code) => tracing::debug!("Kafka: the handover topic is not read at the moment: {code}"),
+        }
+    }
+
+    fn take(&mut self, message: native::Message<'_>) {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let Some(source) = message.key().and_then(text).and_then(SourceId::parse) else {
             tracing::warn!(offset = message.offset(), "Kafka: a record of the handover topic is not Foghorn's");
             return;
         };
-        let header = |name: &str| {
-            let value = message.headers()?.iter().find(|header| header.key == name)?.value?;
-            std::str::from_utf8(value).ok()
-        };
         match message.payload() {
             Some(bytes) => {
-                let member = header(MEMBER).unwrap_or("(unknown)").into();
-                let tenure = header(TENURE).and_then(|tenure| tenure.parse().ok()).unwrap_or(0);
+                let member = message.header(MEMBER).and_then(text).unwrap_or("(unknown)").into();
+                let tenure = message.header(TENURE).and_then(text).and_then(|tenure| tenure.parse().ok()).unwrap_or(0);
                 // Who has been outpaced and has not heard of it yet hides nobody's parcel (`V5`).
                 if self.newest.get(&source).is_none_or(|newest| newest.tenure <= tenure) {
                     self.newest.insert(source, Newest { member, tenure, bytes: bytes.to_vec() });

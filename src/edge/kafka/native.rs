@@ -181,8 +181,28 @@ impl<'m> Message<'m> {
     /// `None` for a tombstone.
     pub fn payload(&self) -> Option<&'m [u8]> {
         // SAFETY: librdkafka says `len` bytes stand at `payload`, until the message is given back.
-        NonNull::new(self.0.payload)
-            .map(|payload| unsafe { std::slice::from_raw_parts(payload.as_ptr().cast::<u8>(), self.0.len) })
+        unsafe { lent(self.0.payload, self.0.len) }
+    }
+
+    pub fn key(&self) -> Option<&'m [u8]> {
+        // SAFETY: as for the payload.
+        unsafe { lent(self.0.key, self.0.key_len) }
+    }
+
+    /// The last header of this name.
+    pub fn header(&self, name: &CStr) -> Option<&'m [u8]> {
+        let (mut headers, mut value, mut length) = (ptr::null_mut(), ptr::null(), 0);
+        // SAFETY: headers are parsed on demand and belong to the message, as do their values; the rest is valid for the
+        // calls.
+        unsafe {
+            let no_error = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+            if sys::rd_kafka_message_headers(self.0, &mut headers) != no_error
+                || sys::rd_kafka_header_get_last(headers, name.as_ptr(), &mut value, &mut length) != no_error
+            {
+                return None;
+            }
+            lent(value, length)
+        }
     }
 
     /// Set where this is no record but an event of the partition, such as its end.
@@ -192,6 +212,15 @@ impl<'m> Message<'m> {
             error => Some(error.into()),
         }
     }
+}
+
+/// Bytes that librdkafka lends, where there are any.
+///
+/// # Safety
+/// `length` bytes stand at `bytes` for as long as `'m`, or `bytes` is null.
+unsafe fn lent<'m>(bytes: *const c_void, length: usize) -> Option<&'m [u8]> {
+    // SAFETY: as the caller says.
+    (!bytes.is_null()).then(|| unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) })
 }
 
 /// Commits `offsets`; how it ended is told to the context's `commit_callback`. The call `rdkafka` has for this tells it

@@ -139,7 +139,7 @@ impl DeskConfig {
     }
 
     /// Labels laid over those of Foghorn's alerts about itself (`FoghornSourceStalled` has `severity="critical"`,
-    /// `FoghornRuleDegraded` and `FoghornDeskFull` have `severity="warning"`).
+    /// `FoghornRuleDegraded`, `FoghornRuleNotLocal` and `FoghornDeskFull` have `severity="warning"`).
     pub fn with_meta_labels(mut self, labels: Labels) -> DeskConfig {
         self.meta_labels = labels;
         self
