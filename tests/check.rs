@@ -77,8 +77,8 @@ fn the_complete_configuration_is_sound() {
         rules,
         [
             "CheckoutSlow (rules/checkout.yaml:6)",
-            "ServiceSilent (rules/checkout.yaml:26)",
-            "FewOrders (rules/checkout.yaml:37)",
+            "ServiceSilent (rules/checkout.yaml:27)",
+            "FewOrders (rules/checkout.yaml:38)",
             "FailedLogins (rules/pack.yaml:12)",
         ]
     );

@@ -92,6 +92,7 @@ impl Story {
                 }],
                 ..Evidence::default()
             }),
+            home: None,
         };
         self.hand(DeskInput::Signals(vec![signal]), &mut Vec::new());
     }

@@ -10,16 +10,20 @@ use std::sync::Arc;
 use foghorn::alert::matcher::Matcher;
 use foghorn::alert::route::{GroupBy, Route, RouteTree};
 use foghorn::alert::silence::{SilenceId, Wish};
+use foghorn::checkpoint::parcel::{self, PARCEL_BYTES_MAX, PARCEL_VERSION, PARCEL_VERSION_MIN, Parcel};
 use foghorn::checkpoint::{self, Checkpoint, Head, log};
 use foghorn::config::load::load_rules_from_text;
 use foghorn::edge::disk::StateDir;
-use foghorn::engine::desk::{DeskConfig, DeskInput, Operation, Person, ReceiverPolicy};
+use foghorn::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput, Operation, Person, ReceiverPolicy};
 use foghorn::engine::local::{Happening, Local};
 use foghorn::engine::plan::Plan;
+use foghorn::engine::state::{CellCut, CellName, ShardCut};
 use foghorn::engine::transcript::Paint;
 use foghorn::model::batch::RawBatchBuilder;
 use foghorn::model::position::SourceId;
-use foghorn::model::{DeliveryId, Millis, Outcome, ThreadHandle, WallTime};
+use foghorn::model::{
+    DeliveryId, EventTime, Evidence, Labels, Millis, Outcome, RuleMeta, Signal, ThreadHandle, Transition, WallTime,
+};
 use foghorn::notify::outbox::IntegrationPolicy;
 
 const RULES: &str = r#"
@@ -208,7 +212,8 @@ fn a_desks_log_of_each_version_is_read() {
     let wish = Wish::new(matchers, (Some(WallTime(5)), WallTime(9)), "ada", "a deploy").expect("in bounds");
     let person = Person { who: "bob".into(), from: Some("192.0.2.7".into()) };
     // Each version has what the ones before it had, and more behind.
-    let since = [(1, 4), (2, 6)];
+    let since = [(1, 4), (2, 11)];
+    let home = || SourceId::new("requests", 3);
     let inputs = [
         DeskInput::Restarted,
         DeskInput::Tick,
@@ -220,6 +225,11 @@ fn a_desks_log_of_each_version_is_read() {
         },
         DeskInput::Operator(Operation::Silence { from: None, wish, fresh: SilenceId::of(1) }),
         DeskInput::Operator(Operation::Expire { person, id: SilenceId::of(1) }),
+        DeskInput::RestartedUnconfirmed,
+        DeskInput::HomeConfirmed { home: home() },
+        DeskInput::HomeAdopted { home: home(), part: Box::default() },
+        DeskInput::HomeLeaving { home: home() },
+        DeskInput::HomeReleased { home: home() },
     ];
     if std::env::var_os("UPDATE").is_some() {
         let mut bytes = log::head(3);
@@ -237,4 +247,89 @@ fn a_desks_log_of_each_version_is_read() {
         assert_eq!(entries, inputs[..count], "version {version}");
     }
     assert_eq!(since.map(|(version, _)| version), [log::LOG_VERSION_MIN, log::LOG_VERSION]);
+}
+
+/// A member's desk: what it says of a partition up to `until`, where everything arrives.
+fn tell(desk: &mut Desk, until: WallTime) -> Vec<String> {
+    let (mut told, mut out) = (Vec::new(), Vec::new());
+    while let Some(at) = desk.next_deadline().filter(|at| *at <= until) {
+        desk.handle(at, DeskInput::Tick, &mut out);
+        for output in std::mem::take(&mut out) {
+            let DeskOutput::Deliver { receiver, delivery } = output else { continue };
+            told.push(format!("{at} {:?} {:?}", delivery.notification, delivery.thread));
+            let outcome = Outcome::Delivered { thread: Some(ThreadHandle(vec!["C1".into()])) };
+            desk.handle(at, DeskInput::Receipt { receiver, id: delivery.id, outcome }, &mut out);
+        }
+        out.clear();
+    }
+    told
+}
+
+/// What a rule says of one service, in a partition.
+fn signal(service: &str, at: WallTime, transition: Transition) -> DeskInput {
+    let rule = RuleMeta { name: "Errors".into(), group: "all".into(), file: "all.yaml".into(), line: 12 };
+    let at = EventTime(at.0);
+    DeskInput::Signals(vec![Signal {
+        rule: Arc::new(rule),
+        labels: Labels::from_pairs([("alertname", "Errors"), ("service", service)]),
+        transition,
+        at,
+        active_since: at,
+        fired_at: (transition == Transition::Firing).then_some(at),
+        annotations: vec![("summary".into(), format!("{service} fails"))],
+        value: Some(0.5),
+        evidence: Arc::new(Evidence { condition: "errors / total > 0.3".into(), ..Evidence::default() }),
+        home: Some(Arc::new(SourceId::new("requests", 3))),
+    }])
+}
+
+/// One alert that was told, one that waits, one that is pending, and a silence.
+fn a_members_desk() -> (Desk, WallTime) {
+    let (mut member, mut out, at) = (Desk::new(desk(), 0), Vec::new(), WallTime(START));
+    let matchers = Matcher::parse_list("service=search").expect("matchers");
+    let wish = Wish::new(matchers, (Some(at), at + Millis::from_secs(900)), "ada", "a deploy").expect("in bounds");
+    let silence = Operation::Silence { from: None, wish, fresh: SilenceId::of(1) };
+    member.handle(at, DeskInput::Operator(silence), &mut out);
+    member.handle(at, signal("cart", at, Transition::Firing), &mut out);
+    assert_eq!(tell(&mut member, at + Millis::from_secs(60)).len(), 1);
+    let now = at + Millis::from_secs(70);
+    member.handle(now, signal("web", now, Transition::Firing), &mut out);
+    member.handle(now, signal("search", now, Transition::Firing), &mut out);
+    member.handle(now, signal("pay", now, Transition::Pending), &mut out);
+    (member, now)
+}
+
+#[test]
+fn a_parcel_of_each_version_is_adopted() {
+    let home = SourceId::new("requests", 3);
+    let (mut old, now) = a_members_desk();
+    if std::env::var_os("UPDATE").is_some() {
+        let name = CellName { home: home.clone(), tenure: 4 };
+        let parcel = Parcel {
+            source: home.clone(),
+            member: "foghorn-0123456789abcdef".into(),
+            number: 7,
+            taken_at: now,
+            shard: CellCut(ShardCut { shards: 1, cell: Some(name), ..ShardCut::default() }),
+            desk: old.home_cut(&home),
+        };
+        let packed = parcel::pack(&parcel, PARCEL_BYTES_MAX).expect("it is small");
+        fs::write(kept(&format!("parcel-v{PARCEL_VERSION}.fog")), packed.bytes).expect("written");
+    }
+    let end = now + Millis::from_secs(3_600);
+    let expected = tell(&mut old, end);
+    assert_eq!(expected.len(), 2, "{expected:#?}");
+    for version in PARCEL_VERSION_MIN..=PARCEL_VERSION {
+        let bytes = fs::read(kept(&format!("parcel-v{version}.fog"))).expect("a file of each version is kept");
+        let parcel = parcel::unpack(&bytes).unwrap_or_else(|error| panic!("version {version}: {error}"));
+        assert_eq!(
+            (&*parcel.member, parcel.shard.name().map(|name| name.tenure)),
+            ("foghorn-0123456789abcdef", Some(4))
+        );
+        let mut new = Desk::new(desk(), 9);
+        let part = Box::new(parcel.desk);
+        new.handle(now, DeskInput::HomeAdopted { home: home.clone(), part }, &mut Vec::new());
+        assert_eq!(expected, tell(&mut new, end), "version {version}");
+        assert_eq!(new.counts().pending, 1, "version {version}");
+    }
 }

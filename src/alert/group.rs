@@ -156,6 +156,8 @@ pub enum WaitReason {
     Silenced { by: SilenceId },
     /// Nothing fires and nothing is owed.
     NothingFiring,
+    /// Its partition may be another member's by now.
+    Unconfirmed,
 }
 
 impl WaitReason {
@@ -165,7 +167,10 @@ impl WaitReason {
             | WaitReason::GroupInterval { until }
             | WaitReason::RepeatInterval { until }
             | WaitReason::Undelivered { until } => Some(until),
-            WaitReason::Underway { .. } | WaitReason::Silenced { .. } | WaitReason::NothingFiring => None,
+            WaitReason::Underway { .. }
+            | WaitReason::Silenced { .. }
+            | WaitReason::NothingFiring
+            | WaitReason::Unconfirmed => None,
         }
     }
 }
@@ -180,6 +185,7 @@ impl fmt::Display for WaitReason {
             WaitReason::Underway { sequence } => write!(f, "notification {sequence} is under way"),
             WaitReason::Silenced { by } => write!(f, "silenced by {by}"),
             WaitReason::NothingFiring => f.write_str("nothing fires"),
+            WaitReason::Unconfirmed => f.write_str("its partition may be another member's"),
         }
     }
 }

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::signal::ResolvedBecause;
-use crate::model::{AlertStatus, AlertView, EventTime, Evidence, Labels, RuleMeta, Signal, Transition, WallTime};
+use crate::model::{
+    AlertStatus, AlertView, EventTime, Evidence, Labels, RuleMeta, Signal, SourceId, Transition, WallTime,
+};
 
 /// A stable name of an alert: its rule (file, group, name) and its labels (`L1`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -193,6 +195,9 @@ pub struct Alert {
     pub evidence: Arc<Evidence>,
     /// Keys of the groups it is in, in the order of the routing tree. Empty while pending.
     pub groups: Vec<Arc<str>>,
+    /// The partition it speaks of alone, and moves with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Arc<SourceId>>,
 }
 
 impl Alert {
@@ -210,13 +215,15 @@ impl Alert {
             value: signal.value,
             evidence: signal.evidence.clone(),
             groups: Vec::new(),
+            home: signal.home.clone(),
         });
         (alert, change)
     }
 
-    /// Takes a signal. After [`Change::Dropped`] the alert is over and done with.
+    /// Takes a signal. After [`Change::Dropped`] the alert is over and done with. What another home says is not measured
+    /// against the time of this one: each partition has its own.
     pub fn take(&mut self, now: WallTime, signal: &Signal) -> Change {
-        if signal.at < self.at {
+        if signal.at < self.at && signal.home == self.home {
             return Change::Ignored(Ignored::Stale);
         }
         let (life, change) = Life::step(Some(self.life), Move::of(signal));
@@ -229,6 +236,7 @@ impl Alert {
         self.at = signal.at;
         // The line may have moved in an edited file.
         self.rule = signal.rule.clone();
+        self.home.clone_from(&signal.home);
         // An end that comes from outside the rule (it was removed, the group expired) has nothing to show; what was
         // last seen says more than nothing.
         let bare = change == Change::Resolved && signal.evidence.condition.is_empty();

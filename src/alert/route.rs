@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::matcher::Matcher;
-use crate::model::{Labels, Millis};
+use crate::model::{Labels, Millis, SourceId};
 
 /// Nodes in one tree. A tree with more is refused as [`RouteError::TooManyRoutes`].
 pub const ROUTES_MAX: usize = 10_000;
@@ -139,14 +139,25 @@ pub struct RouteNode {
 }
 
 impl RouteNode {
-    /// `{}/{severity="critical"}:{alertname="X"}`
-    pub fn group_key(&self, group_labels: &Labels) -> Arc<str> {
-        format!("{}:{group_labels}", self.key).into()
+    /// `{}/{severity="critical"}:{alertname="X"}`, and `…@orders/3` for the alerts of one partition ([`home_of`]): the keys
+    /// are the same on whatever member the partition is.
+    pub fn group_key(&self, group_labels: &Labels, home: Option<&SourceId>) -> Arc<str> {
+        match home {
+            Some(home) => format!("{}:{group_labels}@{home}", self.key).into(),
+            None => format!("{}:{group_labels}", self.key).into(),
+        }
     }
 
     fn matches(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels))
     }
+}
+
+/// The partition whose alerts a group holds, by the group's key; `None` for a group of alerts that have no home. Labels
+/// end with a brace, and the name of a topic has none, so no label can look like a home.
+pub fn home_of(group_key: &str) -> Option<SourceId> {
+    let (_, home) = group_key.rsplit_once("}@")?;
+    SourceId::parse(home)
 }
 
 /// The tree, root first.
@@ -344,7 +355,7 @@ mod tests {
             .map(|id| {
                 let node = tree.node(id);
                 let Timing { group_wait, group_interval, repeat_interval } = node.timing;
-                let key = node.group_key(&node.group_by.labels_of(&labels));
+                let key = node.group_key(&node.group_by.labels_of(&labels), None);
                 format!("{}  {key}  {group_wait} {group_interval} {repeat_interval}\n", node.receiver)
             })
             .collect();

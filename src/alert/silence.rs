@@ -408,6 +408,16 @@ impl Silences {
         }
     }
 
+    /// Takes a silence over from another book, unless this one knows something newer of it, or is full. [`Silences::settle`]
+    /// must follow.
+    pub fn learn(&mut self, silence: &Silence, now: WallTime) {
+        let known = self.all.get(&silence.id).map(|known| known.updated_at);
+        let newer = known.is_none_or(|known| known < silence.updated_at);
+        if newer && (known.is_some() || self.make_room(now).is_ok()) {
+            self.put(silence.clone());
+        }
+    }
+
     /// Ends a silence now. [`Silences::settle`] must follow.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ const MAGIC: &[u8; 8] = b"FOGDESK\0";
 /// | version | what is new |
 /// | --- | --- |
 /// | 1 | the first |
-/// | 2 | what people ask for: to an older Foghorn the log would seem to end there |
+/// | 2 | what people ask for, and homes that come and go: to an older Foghorn the log would seem to end there |
 pub const LOG_VERSION: u32 = 2;
 
 /// The oldest version that can be read.

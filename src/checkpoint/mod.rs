@@ -18,6 +18,7 @@
 
 pub mod dir;
 pub mod log;
+pub mod parcel;
 
 use std::io::{self, Read, Write};
 
@@ -35,6 +36,7 @@ use crate::model::WallTime;
 /// | --- | --- |
 /// | 1 | the first |
 /// | 2 | silences, and what they hide: an older Foghorn would forget them without a word. Read from 1, there are none |
+/// | 2 | homes, cells: an older Foghorn would take what is one partition's for everybody's. Read from 1, there are none |
 ///
 /// What an older file does not have stands as `#[serde(default)]` at the field, and is what there was then.
 pub const VERSION: u32 = 2;
@@ -196,6 +198,11 @@ fn squeezed(value: &impl Serialize) -> io::Result<Vec<u8>> {
     squeeze.finish()
 }
 
+fn unsqueezed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let unsqueeze = zstd::stream::Decoder::new(bytes).map_err(|error| error.to_string())?;
+    rmp_serde::from_read(io::BufReader::new(unsqueeze)).map_err(|error| error.to_string())
+}
+
 /// Reads a checkpoint back.
 ///
 /// # Errors
@@ -310,8 +317,7 @@ impl Frame {
     }
 
     fn unsqueeze<T: DeserializeOwned>(&self) -> Result<T, CheckpointError> {
-        let bytes = zstd::stream::Decoder::new(&self.content[..]).map_err(|error| self.wrong(error))?;
-        self.unpack(io::BufReader::new(bytes))
+        unsqueezed(&self.content).map_err(|error| self.wrong(error))
     }
 
     fn panes(&self, shard: &mut ShardCut) -> Result<(), CheckpointError> {

@@ -29,7 +29,7 @@ fn checkpoint() -> Checkpoint {
         exemplars: Vec::new(),
         rules: Vec::new(),
     };
-    let shard = |shard| ShardCut { shard, shards: 2, streams: Vec::new(), feeds: vec![feed.clone()] };
+    let shard = |shard| ShardCut { shard, shards: 2, streams: Vec::new(), feeds: vec![feed.clone()], cell: None };
     Checkpoint {
         head: Head {
             number: 9,

@@ -22,6 +22,7 @@ use crate::edge::history::Recorder;
 use crate::edge::senders::Senders;
 use crate::edge::watch::{FolderWatch, fingerprint};
 use crate::engine::change::{RuleChange, RuleChanges};
+use crate::engine::plan::Plan;
 use crate::engine::record::{OperatorRecord, Record};
 use crate::runtime::{Next, PlanInUse, ReloadOutcome, Reloader, Status};
 
@@ -41,6 +42,8 @@ pub(super) struct Reloading {
     pub world: World,
     /// What it was configured with.
     pub config: Config,
+    /// Whether each partition is judged by itself, as all rules are local.
+    pub local: bool,
     /// Whether changes of files are gone by, whatever the configuration says.
     pub may_watch: bool,
     pub engine: Reloader,
@@ -131,6 +134,7 @@ impl Reloading {
         let (world, config, senders) =
             read.map_err(|fault| Refused::new(ReloadOutcome::Failed, format!("{fault}\n")))??;
         refuse_restarts(&self.config, &config, &self.world.streams, &world.streams)?;
+        refuse_other_than_local(self.local, &world.plan)?;
         let world = world.in_order_of(&self.world.streams);
         let changes = RuleChanges::between(&self.world.plan, &world.plan);
         let next = Next { plan: world.plan.clone(), desk: world.desk(), senders: Arc::new(senders) };
@@ -195,15 +199,27 @@ fn refuse_restarts(
     Err(Refused::new(ReloadOutcome::RestartNeeded, format!("{lines}nothing was changed\n")))
 }
 
+/// Partitions that are judged each by itself cannot be put together while others read some of them.
+fn refuse_other_than_local(local: bool, plan: &Plan) -> Result<(), Refused> {
+    let other = plan.rules.iter().find(|rule| !rule.local).filter(|_| local);
+    let Some(rule) = other else { return Ok(()) };
+    let text = format!(
+        "`local` of the rules changed: {} is not `local: true`, and all rules were: this needs a restart\nnothing was changed\n",
+        rule.meta
+    );
+    Err(Refused::new(ReloadOutcome::RestartNeeded, text))
+}
+
 fn kafka_changes(old: Option<&KafkaConfig>, new: Option<&KafkaConfig>) -> Vec<String> {
     let (Some(old), Some(new)) = (old, new) else {
         return if old == new { Vec::new() } else { vec!["`kafka` changed".to_owned()] };
     };
-    let KafkaConfig { brokers, group, client_id, tls, sasl, start, properties } = new;
+    let KafkaConfig { brokers, group, client_id, handover_topic, tls, sasl, start, properties } = new;
     let keys = [
         ("brokers", *brokers != old.brokers),
         ("group", *group != old.group),
         ("client_id", *client_id != old.client_id),
+        ("handover_topic", *handover_topic != old.handover_topic),
         ("tls", *tls != old.tls),
         ("sasl", *sasl != old.sasl),
         ("start", *start != old.start),

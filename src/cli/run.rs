@@ -18,17 +18,27 @@ use crate::api::reload::asking;
 use crate::config::checked::{Config, LogFormat, StreamConfig};
 use crate::config::defaults;
 use crate::edge::history::Retention;
-use crate::edge::kafka::{ConsumerConfig, DeadLetterProducer, KafkaSettings, Start, StreamTopics};
+use crate::edge::kafka::{
+    Company, ConsumerConfig, DeadLetterProducer, Handover, HandoverError, KafkaError, KafkaSettings, Start,
+    StreamTopics, local_client_id,
+};
 use crate::edge::observe;
 use crate::edge::senders::Senders;
 use crate::edge::{clock, kafka, secrets};
 use crate::engine::local::Happening;
+use crate::engine::plan::Plan;
 use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
 use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, DeskSnapshot, Parts, PlanInUse, Status};
 
 /// How long others may take to leave our consumer group: a little longer than librdkafka's sessions are by default.
 const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
+
+/// Rules named at most where they are why a group cannot be shared.
+const RULES_NAMED: usize = 3;
+
+/// How long Kafka may take for each question about the topic through which partitions move.
+const HANDOVER_MAX: Duration = Duration::from_secs(5);
 
 /// How long a rehearsal waits for Kafka to say which topics it has.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -157,7 +167,17 @@ async fn serve(
         }
     };
     settings.instance.clone_from(&beginning.instance);
-    alone(&settings).await?;
+    let sharing = match (world.plan.is_local(), &beginning.instance) {
+        (true, Some(member)) => {
+            settings.client_id = local_client_id(&settings.client_id);
+            company(&settings, Company::Local).await?;
+            Some(share(&config, &settings, member).await?)
+        }
+        _ => {
+            company(&settings, Company::Nobody { because: why_alone(&world.plan) }).await?;
+            None
+        }
+    };
     let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
     // What is asked before the desk runs is answered from what it begins with.
     *status.desk.lock() = DeskSnapshot::of(&beginning.desk);
@@ -180,6 +200,7 @@ async fn serve(
     let Beginning { desk, restore, memory, from, .. } = beginning;
     let plan = world.plan.clone();
     let (engine, reloads) = runtime::reloads();
+    let local = sharing.is_some();
     let parts = Parts {
         plan,
         shards,
@@ -189,6 +210,7 @@ async fn serve(
         status: status.clone(),
         restore,
         memory,
+        sharing,
         reloads: Some(reloads),
         operations: Some(operations),
     };
@@ -206,6 +228,7 @@ async fn serve(
         path: args.config.clone(),
         world,
         config,
+        local,
         may_watch: !args.no_watch,
         engine,
         status,
@@ -227,13 +250,51 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses to join a group that others are in, unless they leave in time: a process that died is listed for a while.
-async fn alone(settings: &KafkaSettings) -> Result<(), CommandError> {
+/// Refuses to join a group with others in it that it may not be shared with, unless they leave in time: a process that
+/// died is listed for a while.
+async fn company(settings: &KafkaSettings, company: Company) -> Result<(), CommandError> {
     let settings = settings.clone();
-    let check = move || kafka::check_alone(&settings, OTHERS_LEAVE_MAX);
+    let check = move || kafka::check_company(&settings, &company, OTHERS_LEAVE_MAX);
     tokio::select! {
         checked = tokio::task::spawn_blocking(check) => Ok(checked??),
         () = stop_signal() => Err(anyhow::anyhow!("told to stop before it began")),
+    }
+}
+
+/// The way by which partitions move to other members of the group.
+async fn share(config: &Config, settings: &KafkaSettings, member: &str) -> Result<Arc<Handover>, CommandError> {
+    let kafka = config.kafka.as_ref().context("the configuration names no Kafka cluster")?;
+    let topic = kafka.handover().map_err(anyhow::Error::msg)?;
+    let member: Arc<str> = member.into();
+    let handover = loop {
+        let (settings, member, name) = (settings.clone(), member.clone(), topic.clone());
+        let start = move || Handover::start(&settings, &name, member, HANDOVER_MAX);
+        match tokio::task::spawn_blocking(start).await? {
+            Ok(handover) => break handover,
+            Err(error @ KafkaError::Handover(HandoverError::NotCompacted { .. })) => return Err(error.into()),
+            Err(error) => tracing::warn!("{error}; trying again"), // Kafka may be away
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HANDOVER_MAX) => {}
+            () = stop_signal() => anyhow::bail!("told to stop before it began"),
+        }
+    };
+    tracing::info!(
+        topic = &*topic,
+        "all rules are local: others may join the group, and partitions move through this topic"
+    );
+    Ok(Arc::new(handover))
+}
+
+/// Why nobody else may be in the group.
+fn why_alone(plan: &Plan) -> String {
+    let others: Vec<String> = plan.rules.iter().filter(|rule| !rule.local).map(|rule| rule.meta.to_string()).collect();
+    let more = others.len().saturating_sub(RULES_NAMED);
+    let named = others[..others.len() - more].join(", ");
+    match (others.is_empty(), more) {
+        (true, _) => "members of one group need rules, all of them `local: true`, and a `state.dir` each".to_owned(),
+        (false, 0) => format!("these rules are not `local: true`: {named}"),
+        (false, more) => format!("these rules are not `local: true`: {named} and {more} more"),
     }
 }
 
@@ -287,6 +348,7 @@ async fn rehearse(
         status,
         restore: Vec::new(),
         memory: None,
+        sharing: None,
         reloads: None,
         operations: None,
     };

@@ -103,6 +103,8 @@ pub struct KafkaConfig {
     pub brokers: Vec<String>,
     pub group: String,
     pub client_id: String,
+    /// Where partitions are handed over between members, where all rules are local; see [`KafkaConfig::handover`].
+    pub handover_topic: Option<Arc<str>>,
     pub tls: Option<TlsConfig>,
     pub sasl: Option<SaslConfig>,
     /// Where to begin on a partition without a committed position.
@@ -112,6 +114,24 @@ pub struct KafkaConfig {
 }
 
 impl KafkaConfig {
+    /// The topic through which partitions move: the one that is named, or one after the group.
+    ///
+    /// # Errors
+    /// None is named, and a topic cannot be called like the group.
+    pub fn handover(&self) -> Result<Arc<str>, String> {
+        if let Some(topic) = &self.handover_topic {
+            return Ok(topic.clone());
+        }
+        let topic = format!("foghorn-handover-{}", self.group);
+        match kafka::topics::check(&topic) {
+            Ok(()) => Ok(topic.into()),
+            Err(why) => Err(format!(
+                "partitions cannot be handed over through a topic `{topic}`, called after the group: {why}; name another in \
+                 `kafka.handover_topic`"
+            )),
+        }
+    }
+
     /// What the Kafka client is told, with its secrets looked up, or the first failure.
     pub fn settings<E>(&self, mut look_up: impl FnMut(&SecretRef) -> Result<Secret, E>) -> Result<KafkaSettings, E> {
         let mut reveal = |secret: &SecretRef| Ok(kafka::Secret::new(look_up(secret)?.expose()));

@@ -69,6 +69,9 @@ yaml_map! {
         /// The name under which brokers log and limit this client.
         #[schemars(extend("default" = defaults::GROUP))]
         pub client_id: At<String>,
+        /// The topic through which partitions move from one Foghorn of the group to another, where all rules are `local`. It
+        /// is compacted, and created where it is missing. `foghorn-handover-GROUP`, where not given.
+        pub handover_topic: At<String>,
         /// Encrypt the connection. `tls: {}` is enough where the brokers' certificate is signed by a CA the system trusts.
         pub tls: RawTls,
         /// Log in.

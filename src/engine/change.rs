@@ -111,7 +111,7 @@ fn compare((old_feed, old): Placed<'_>, (feed, new): Placed<'_>) -> RuleChange {
 
 /// What of a rule is no part of its meaning.
 fn manner(rule: &Rule) -> String {
-    let Rule { hold, annotations, group_limit, expire, .. } = rule;
+    let Rule { hold, annotations, group_limit, expire, local, .. } = rule;
     let annotations: Vec<_> = annotations.iter().map(|(name, text)| (name, text.source())).collect();
-    format!("{hold:?} {annotations:?} {group_limit} {expire}")
+    format!("{hold:?} {annotations:?} {group_limit} {expire} {local}")
 }

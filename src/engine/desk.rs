@@ -13,8 +13,12 @@
 //! - `K2` the clock never goes back: an input with an earlier `now` is taken at the latest `now` seen
 //! - `K3` every alert that fires is in a group of each route that matches it, or its refusal is journalled
 //! - `K4` a notification's keys are the same for every attempt and never used for another
+//! - `K6` what has a home shares no group with what has another, so all of it can leave at once ([`home`]); an alert has
+//!   one home at a time
 
+mod clashes;
 mod config;
+mod home;
 mod keep;
 mod meta;
 mod operator;
@@ -28,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use config::{DeskBounds, DeskConfig, DeskConfigError, ReceiverPolicy};
+pub use home::HomeCut;
 pub use keep::{DeskCut, Dropped};
 pub use operator::{Answer, Operation, Person};
 pub use table::Refused;
@@ -45,6 +50,7 @@ use crate::model::{
     Delivery, DeliveryId, EventTime, Labels, Loss, Millis, Outcome, RuleMeta, Signal, SourceId, Transition, WallTime,
 };
 use crate::notify::outbox::{DeadLetter, LaneId, Outbox, OutboxEvent};
+use clashes::Clashes;
 use table::{AlertTable, Taken};
 
 /// The label of groups that hold what no longer fits into groups of its own.
@@ -71,6 +77,17 @@ pub enum DeskInput {
     InputWhole { stream: Arc<str> },
     /// The process that started what is under way is gone: nobody will answer for it any more.
     Restarted,
+    /// As `Restarted`, by a member of a group whose partitions move: what has a home may be another's by now, and nothing
+    /// of it is told until that is known.
+    RestartedUnconfirmed,
+    /// A home is ours still.
+    HomeConfirmed { home: SourceId },
+    /// A home is ours now, and this is all there is of it.
+    HomeAdopted { home: SourceId, part: Box<HomeCut> },
+    /// A home is about to be no longer ours: nothing new of it is told, and what is under way may still be answered.
+    HomeLeaving { home: SourceId },
+    /// A home is no longer ours.
+    HomeReleased { home: SourceId },
     /// Somebody wants something.
     Operator(Operation),
     /// A deadline came.
@@ -135,8 +152,8 @@ impl PastLives {
     }
 
     /// Oldest first.
-    fn in_order(&self) -> Vec<(Arc<str>, EventTime)> {
-        self.order.values().map(|key| (key.clone(), self.since[key].0)).collect()
+    fn in_order(&self) -> impl Iterator<Item = (Arc<str>, EventTime)> {
+        self.order.values().map(|key| (key.clone(), self.since[key].0))
     }
 
     fn next_since(&self, key: &str) -> EventTime {
@@ -160,6 +177,9 @@ pub struct Desk {
     /// Moments that passed without a word, by [`SkipReason::name`](crate::alert::SkipReason::name).
     suppressed: BTreeMap<&'static str, u64>,
     dead_letters: VecDeque<DeadLetter>,
+    clashes: Clashes,
+    /// Homes of which nobody knows whether they are still ours.
+    unconfirmed: BTreeSet<SourceId>,
     now: WallTime,
 }
 
@@ -199,6 +219,8 @@ impl Desk {
             silences: Silences::default(),
             suppressed: BTreeMap::new(),
             dead_letters: VecDeque::new(),
+            clashes: Clashes::default(),
+            unconfirmed: BTreeSet::new(),
             now: WallTime::MIN,
             config,
         }
@@ -239,11 +261,15 @@ impl Desk {
                 let signal = meta::input_whole(&self.config, self.now, &stream);
                 self.take_signals(&[signal], out);
             }
-            DeskInput::Restarted => {
-                let mut events = Vec::new();
-                self.outbox.restarted(self.now, &mut events);
-                self.follow(events, out);
+            DeskInput::Restarted => self.restarted(out),
+            DeskInput::RestartedUnconfirmed => {
+                self.restarted(out);
+                self.doubt_homes(out);
             }
+            DeskInput::HomeConfirmed { home } => self.confirm_home(&home, out),
+            DeskInput::HomeAdopted { home, part } => self.adopt_home(home, *part, out),
+            DeskInput::HomeLeaving { home } => self.leave_home(home, out),
+            DeskInput::HomeReleased { home } => self.release_home(&home, out),
             DeskInput::Operator(operation) => self.operate(operation, out),
             DeskInput::Tick => self.tick(out),
         }
@@ -271,7 +297,14 @@ impl Desk {
             let (_, key) = self.timers.pop_first().expect("there is a first");
             self.flush(&key, out);
         }
+        self.hush();
         self.outbox.start(self.now, &mut events);
+        self.follow(events, out);
+    }
+
+    fn restarted(&mut self, out: &mut Vec<DeskOutput>) {
+        let mut events = Vec::new();
+        self.outbox.restarted(self.now, &mut events);
         self.follow(events, out);
     }
 
@@ -282,6 +315,9 @@ impl Desk {
         }
         if let Some(signal) = meta::desk_full(&self.config, self.now, &mut self.alerts) {
             self.take_signal(&self.as_episode(signal), &mut touched, out);
+        }
+        for rule in self.clashes.settled() {
+            self.take_signal(&meta::rule_local_again(&self.config, self.now, &rule), &mut touched, out);
         }
         self.alerts.trim();
         for key in touched {
@@ -303,12 +339,14 @@ impl Desk {
     fn take_signal(&mut self, signal: &Signal, touched: &mut BTreeSet<Arc<str>>, out: &mut Vec<DeskOutput>) {
         let name = || AlertName::new(&signal.rule, &signal.labels);
         match self.alerts.take(self.now, signal) {
+            Taken::Elsewhere { id, home } => self.clash(signal, id, home, touched, out),
             Taken::Nothing(why) => self.enter(Decision::SignalIgnored { alert: name(), why }, out),
             Taken::Refused(Refused { firing, alerts_max }) => {
                 self.enter(Decision::AlertRefused { alert: name(), firing, alerts_max }, out);
             }
             Taken::Changed { change: Change::Refreshed, .. } => {}
             Taken::Changed { id, change, displaced } => {
+                self.clashes.over(id, signal.home.as_ref());
                 if let Some(displaced) = displaced {
                     self.enter(Decision::AlertDisplaced { alert: displaced, by: name() }, out);
                 }
@@ -327,14 +365,36 @@ impl Desk {
         }
     }
 
+    /// A home raises what another one has (`K6`).
+    fn clash(
+        &mut self,
+        signal: &Signal,
+        id: AlertId,
+        holder: Option<Arc<SourceId>>,
+        touched: &mut BTreeSet<Arc<str>>,
+        out: &mut Vec<DeskOutput>,
+    ) {
+        if matches!(signal.transition, Transition::Dropped | Transition::Resolved(_)) {
+            self.clashes.over(id, signal.home.as_ref());
+            return;
+        }
+        let (Some(home), Some(holder)) = (signal.home.clone(), holder) else { return };
+        if self.clashes.note(id, signal) {
+            let alert = AlertName::new(&signal.rule, &signal.labels);
+            let meta = meta::rule_not_local(&self.config, self.now, &signal.rule, &alert, &holder, &home);
+            self.enter(Decision::NotLocal { alert, holder, home }, out);
+            self.take_signal(&self.as_episode(meta), touched, out);
+        }
+    }
+
     /// Puts a firing alert into a group of every route that matches it (`K3`).
     fn join_groups(&mut self, id: AlertId, touched: &mut BTreeSet<Arc<str>>, out: &mut Vec<DeskOutput>) {
         let alert = self.alerts.get(id).expect("an alert that just fired is in the table");
-        let (name, labels) = (AlertName::from(alert), alert.labels.clone());
+        let (name, labels, home) = (AlertName::from(alert), alert.labels.clone(), alert.home.clone());
         let fired_at = alert.view().expect("it fires").starts_at;
         let mut groups = Vec::new();
         for route in self.config.routes.matching(&labels) {
-            let key = self.open_group(route, &name, fired_at, out);
+            let key = self.open_group(route, &name, home.as_deref(), fired_at, out);
             let entry = self.groups.get_mut(&key).expect("just opened or found");
             entry.group.date_back(fired_at, entry.not_before);
             entry.group.fired(id, self.now);
@@ -357,17 +417,18 @@ impl Desk {
         &mut self,
         route: RouteId,
         alert: &AlertName,
+        home: Option<&SourceId>,
         fired_at: EventTime,
         out: &mut Vec<DeskOutput>,
     ) -> Arc<str> {
         let node = self.config.routes.node(route);
         let mut labels = node.group_by.labels_of(&alert.labels);
-        let mut key = node.group_key(&labels);
+        let mut key = node.group_key(&labels, home);
         let groups_max = self.config.bounds.groups_max;
         let mut overflow = None;
         if self.groups.len() >= groups_max && !self.groups.contains_key(&key) {
             labels = Labels::from_pairs([(OVERFLOW_LABEL, "true")]);
-            let into = node.group_key(&labels);
+            let into = node.group_key(&labels, home);
             let wanted = std::mem::replace(&mut key, into.clone());
             overflow = Some(Decision::GroupOverflow { alert: alert.clone(), wanted, into, groups_max });
         }
@@ -422,13 +483,16 @@ impl Desk {
         let mut deadline: Option<WallTime> = None;
         let mut waits = Vec::new();
         for leg in 0..entry.group.legs.len() {
-            let until = match entry.group.judge(leg, self.manner(entry, leg), self.now) {
+            let until = match self.next(entry, leg) {
                 Flush::Send(_) | Flush::Skip(_) => Some(self.now),
                 Flush::Wait(why) => {
                     // What is under way, or given up, has entries of its own.
                     let quiet = matches!(
                         why,
-                        WaitReason::Underway { .. } | WaitReason::Undelivered { .. } | WaitReason::NothingFiring
+                        WaitReason::Underway { .. }
+                            | WaitReason::Undelivered { .. }
+                            | WaitReason::NothingFiring
+                            | WaitReason::Unconfirmed
                     );
                     if !quiet && !waits.contains(&why) {
                         waits.push(why);
@@ -453,16 +517,21 @@ impl Desk {
     }
 
     fn close(&mut self, key: &Arc<str>, out: &mut Vec<DeskOutput>) {
-        let entry = self.groups.remove(key).expect("a group that closes is open");
+        let entry = self.remove_group(key);
+        self.past.add(key.clone(), entry.group.since(), self.config.bounds.groups_max);
+        let notifications = entry.group.notifications();
+        self.enter(Decision::GroupClosed { group: key.clone(), notifications }, out);
+    }
+
+    fn remove_group(&mut self, key: &Arc<str>) -> Entry {
+        let entry = self.groups.remove(key).expect("a group that goes is there");
         if let Some(at) = entry.deadline {
             self.timers.remove(&(at, key.clone()));
         }
         for lane in &self.lanes_of[entry.receiver] {
             self.lanes[lane.0].owed.remove(key);
         }
-        self.past.add(key.clone(), entry.group.since(), self.config.bounds.groups_max);
-        let notifications = entry.group.notifications();
-        self.enter(Decision::GroupClosed { group: key.clone(), notifications }, out);
+        entry
     }
 
     /// Acts on what the outbox did.

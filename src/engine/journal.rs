@@ -18,7 +18,7 @@ use crate::alert::life::{AlertName, Change, Ignored};
 use crate::alert::silence::{Done, Silence, SilenceRefused};
 use crate::engine::desk::Person;
 use crate::model::signal::ResolvedBecause;
-use crate::model::{DeliveryId, EventTime, Evidence, Millis, RuleMeta, SendReason, WallTime};
+use crate::model::{DeliveryId, EventTime, Evidence, Millis, RuleMeta, SendReason, SourceId, WallTime};
 use crate::notify::outbox::DeadReason;
 
 /// One decision.
@@ -50,6 +50,13 @@ pub enum Decision {
     AlertDisplaced {
         alert: AlertName,
         by: AlertName,
+    },
+    /// A rule says `local: true`, and its alert is raised from two partitions: `home` is not listened to while `holder` has
+    /// it.
+    NotLocal {
+        alert: AlertName,
+        holder: Arc<SourceId>,
+        home: Arc<SourceId>,
     },
     /// A firing alert is in a group now.
     Joined {
@@ -159,6 +166,33 @@ pub enum Decision {
         target: Arc<str>,
         groups: usize,
     },
+    /// Nobody knows whether these homes are still ours; nothing of them is told until then.
+    HomesDoubted {
+        homes: usize,
+    },
+    HomeConfirmed {
+        home: SourceId,
+    },
+    /// The alerts of a partition came with it. `dropped`: groups and unsent notifications that have no place here.
+    HomeAdopted {
+        home: SourceId,
+        alerts: usize,
+        groups: usize,
+        unsent: usize,
+        dropped: usize,
+    },
+    /// They are about to go; nothing new of them is told.
+    HomeLeaving {
+        home: SourceId,
+        under_way: usize,
+    },
+    /// … and went with it.
+    HomeReleased {
+        home: SourceId,
+        alerts: usize,
+        groups: usize,
+        unsent: usize,
+    },
     /// A receipt that changed nothing.
     ReceiptUnneeded {
         target: Option<Arc<str>>,
@@ -249,6 +283,12 @@ impl Decision {
             Decision::Superseded { .. } => "superseded",
             Decision::GivenUp { .. } => "given_up",
             Decision::ReceiverBack { .. } => "receiver_back",
+            Decision::NotLocal { .. } => "not_local",
+            Decision::HomesDoubted { .. } => "homes_doubted",
+            Decision::HomeConfirmed { .. } => "home_confirmed",
+            Decision::HomeAdopted { .. } => "home_adopted",
+            Decision::HomeLeaving { .. } => "home_leaving",
+            Decision::HomeReleased { .. } => "home_released",
             Decision::ReceiptUnneeded { .. } => "receipt_unneeded",
             Decision::Operated { .. } => "operated",
             Decision::OperationRefused { .. } => "operation_refused",
@@ -266,6 +306,7 @@ impl Decision {
             | Decision::SignalIgnored { alert, .. }
             | Decision::AlertRefused { alert, .. }
             | Decision::AlertDisplaced { alert, .. }
+            | Decision::NotLocal { alert, .. }
             | Decision::Joined { alert, .. }
             | Decision::GroupOverflow { alert, .. }
             | Decision::Untold { alert, .. }
@@ -326,6 +367,9 @@ impl fmt::Display for Decision {
                 write!(f, "refused {state} {alert}: the desk holds {alerts_max} alerts")
             }
             Decision::AlertDisplaced { alert, by } => write!(f, "dropped pending {alert} to make room for {by}"),
+            Decision::NotLocal { alert, holder, home } => {
+                write!(f, "{alert} of {home} is not taken: {holder} has it, so its rule is not local")
+            }
             Decision::Joined { alert, group, receiver } => write!(f, "{alert} joins {group} for {receiver}"),
             Decision::GroupOverflow { alert, wanted, into, groups_max } => {
                 write!(f, "{alert} goes into {into} instead of {wanted}: the desk holds {groups_max} groups")
@@ -383,6 +427,23 @@ impl fmt::Display for Decision {
             }
             Decision::ReceiverBack { target, groups } => {
                 write!(f, "{target} is back: {groups} groups that are owed to it are due")
+            }
+            Decision::HomesDoubted { homes } => {
+                write!(f, "says nothing of {homes} partitions until it is known whose they are")
+            }
+            Decision::HomeConfirmed { home } => write!(f, "{home} is ours still"),
+            Decision::HomeAdopted { home, alerts, groups, unsent, dropped } => {
+                write!(f, "{home} came with {alerts} alerts, {groups} groups and {unsent} unsent notifications")?;
+                match dropped {
+                    0 => Ok(()),
+                    _ => write!(f, "; {dropped} have no place here"),
+                }
+            }
+            Decision::HomeLeaving { home, under_way } => {
+                write!(f, "{home} is about to go, with {under_way} deliveries under way")
+            }
+            Decision::HomeReleased { home, alerts, groups, unsent } => {
+                write!(f, "{home} went with {alerts} alerts, {groups} groups and {unsent} unsent notifications")
             }
             Decision::ReceiptUnneeded { target, id, outcome } => {
                 let target = target.as_deref().unwrap_or("an unknown target");

@@ -189,6 +189,7 @@ pub fn signal(
         annotations: active.annotations.clone(),
         value,
         evidence: Arc::new(evidence),
+        home: None,
     }
 }
 

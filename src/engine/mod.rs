@@ -5,6 +5,7 @@
 //! the process of that is a [`record`]. A [`plan`] says what the shards keep; [`local`] is the whole machine in one thread.
 
 pub mod align;
+pub mod cells;
 pub mod change;
 pub mod desk;
 pub mod exemplars;

@@ -185,6 +185,11 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether each partition may be judged by itself: all rules promise that their groups live in one.
+    pub fn is_local(&self) -> bool {
+        !self.rules.is_empty() && self.rules.iter().all(|rule| rule.local)
+    }
+
     /// Tells templates where the page can be reached.
     pub fn with_external_url(mut self, url: &Arc<str>) -> Plan {
         self.feeds.iter_mut().flat_map(|feed| &mut feed.rules).for_each(|rule| rule.external_url = url.clone());
@@ -196,6 +201,13 @@ impl FeedPlan {
     /// How far back any view reaches, in panes.
     pub fn reach_panes(&self) -> u32 {
         self.windows.retention_max()
+    }
+
+    /// How many panes back events may matter to what is said next: for a window, or for when a group was last seen.
+    pub fn memory_panes(&self) -> i64 {
+        let silence = |rule: &RulePlan| rule.rule.absent.as_ref().map(|absent| absent.after + rule.rule.every);
+        let silence = self.rules.iter().filter_map(silence).max().unwrap_or(Millis::ZERO);
+        i64::from(self.reach_panes()).max(silence.0.div_euclid(self.pane.0) + 1) + 1
     }
 
     /// The first pane of a rule's window when `last` is the last closed one.

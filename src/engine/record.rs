@@ -524,6 +524,12 @@ fn delivery(decision: &Decision) -> Option<DeliveryRecord> {
         | Decision::GroupClosed { .. }
         | Decision::Wait { .. }
         | Decision::Attempt { .. }
+        | Decision::NotLocal { .. }
+        | Decision::HomesDoubted { .. }
+        | Decision::HomeConfirmed { .. }
+        | Decision::HomeAdopted { .. }
+        | Decision::HomeLeaving { .. }
+        | Decision::HomeReleased { .. }
         | Decision::ReceiptUnneeded { .. }
         | Decision::OperationRefused { .. }
         | Decision::SilenceBegan { .. }

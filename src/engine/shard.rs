@@ -23,6 +23,7 @@
 //! price of a second form of state; the barrier costs as long as one batch takes.
 
 mod cut;
+mod trail;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +37,7 @@ use crate::engine::feed::{Book, Intake, SeenSince};
 use crate::engine::limit;
 use crate::engine::packet::{self, PaneReader, last_closed};
 use crate::engine::plan::{FeedPlan, Plan};
-use crate::engine::state::SourceCut;
+use crate::engine::state::{Reread, SourceCut, Step};
 use crate::model::batch::{Batch, RawBatch, RefusedRow};
 use crate::model::position::{Loss, Position, SourceId};
 use crate::model::refusal::{Refusal, Scope};
@@ -50,6 +51,7 @@ pub use crate::stream::stall::{Stall, StallChange};
 use crate::stream::watermark::{Low, Timing, Watermarks};
 pub use crate::stream::watermark::{SourceReport, SourceState};
 use crate::window::PartialReader;
+use trail::Trail;
 
 /// A shard looks at the clock more often than this. Where two readings are further apart, the clock was set forward or the
 /// process stood still, and nobody knows whether there was silence.
@@ -102,6 +104,10 @@ struct StreamState {
     whole_since: EventTime,
     /// That events are missing was said, and not yet that windows are whole again.
     lossy: bool,
+    /// A cell's: where reading can begin again.
+    trail: Option<Trail>,
+    /// A cell's that reads again what somebody has read before.
+    reread: Option<Reread>,
     ended: bool,
     earliest: Option<EventTime>,
     timing: Timing,
@@ -143,6 +149,8 @@ impl Shard {
                     gaps: BTreeSet::new(),
                     whole_since: EventTime::MIN,
                     lossy: false,
+                    trail: None,
+                    reread: None,
                     ended: false,
                     earliest: None,
                     timing: Timing::default(),
@@ -249,6 +257,7 @@ impl Shard {
     fn take(&mut self, stream: usize, mut raw: RawBatch, out: &mut Vec<ShardOutput>) {
         let state = &mut self.streams[stream];
         state.drop_repeats(&mut raw);
+        let place = state.place(&raw);
         state.status.records += raw.records.len() as u64;
         state.status.record_bytes += raw.records.iter().map(|record| u64::from(record.len)).sum::<u64>();
         state.refused_rows.clear();
@@ -262,6 +271,7 @@ impl Shard {
         state.status.refused.add(Refusal::Future, state.timing.future.len() as u64);
         state.end_gaps();
         let times = state.timing.admitted.iter().map(|row| EventTime(state.batch.time[*row as usize]));
+        let place = place.map(|step| Step { newest: times.clone().max().unwrap_or(EventTime::MIN), ..step });
         state.earliest = times.min().into_iter().chain(state.earliest).min();
 
         state.late.clear();
@@ -276,6 +286,7 @@ impl Shard {
         state.late.dedup();
         state.status.refused.add(Refusal::Late, state.late.len() as u64);
         state.watermarks.count_late(&state.batch, &state.late);
+        self.note_step(stream, place);
     }
 
     fn send_all_progress(&mut self, always: bool, out: &mut Vec<ShardOutput>) {

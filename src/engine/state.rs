@@ -31,7 +31,24 @@ pub struct ShardCut {
     pub shards: usize,
     pub streams: Vec<StreamCut>,
     pub feeds: Vec<FeedCut>,
+    /// What a cell is called ([`crate::engine::cells`]); `None` for a shard that is one of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<CellName>,
 }
+
+/// One partition in the hands of one member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellName {
+    pub home: SourceId,
+    /// Grows by one each time that somebody takes the partition over. Who holds a lower one than the newest parcel tells
+    /// is its owner no more.
+    pub tenure: u64,
+}
+
+/// What a cell cannot find again in its partition's log: it goes to whoever reads the partition next. A [`ShardCut`]
+/// without panes and without groups that nothing is said of, and a position so far back that panes can be read again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CellCut(pub ShardCut);
 
 /// One stream as one shard has read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +61,32 @@ pub struct StreamCut {
     pub whole_since: EventTime,
     pub earliest: Option<EventTime>,
     pub sources: Vec<SourceCut>,
+    /// A cell's: where reading can begin again, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trail: Vec<Step>,
+    /// A cell's that reads again what was read before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reread: Option<Reread>,
+}
+
+/// A place in a partition where reading can begin again, and say the same from there on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Of the first record.
+    pub offset: i64,
+    /// How far the partition had come before that.
+    pub mark: Mark,
+    pub year: Option<Year>,
+    /// The newest event from there up to the next step.
+    pub newest: EventTime,
+}
+
+/// How far a partition was read before, and its mark there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reread {
+    /// The first record that was not read yet.
+    pub next: i64,
+    pub mark: Mark,
 }
 
 /// One partition.

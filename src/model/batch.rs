@@ -60,6 +60,26 @@ impl RawBatch {
     }
 }
 
+impl RawBatch {
+    /// The same records, each source's by themselves and in their order. Copies payloads where there are several.
+    pub fn by_source(self) -> Vec<RawBatch> {
+        if self.sources.len() <= 1 {
+            return vec![self];
+        }
+        let of = |(at, source): (usize, &SourceId)| {
+            let mut builder = RawBatchBuilder::default();
+            let mine = self.records.iter().filter(|record| record.source as usize == at);
+            for record in mine {
+                let index = builder.source(&source.topic, source.partition);
+                builder.push(index, record.offset, record.timestamp, self.bytes(record));
+            }
+            builder
+        };
+        let built = self.sources.iter().enumerate().map(of);
+        built.filter(|builder| !builder.is_empty()).map(RawBatchBuilder::finish).collect()
+    }
+}
+
 /// Builds a [`RawBatch`] record by record.
 #[derive(Debug, Default)]
 pub struct RawBatchBuilder {

@@ -17,6 +17,12 @@ impl SourceId {
     pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
         SourceId { topic: topic.into(), partition }
     }
+
+    /// The opposite of `Display`.
+    pub fn parse(text: &str) -> Option<SourceId> {
+        let (topic, partition) = text.rsplit_once('/')?;
+        Some(SourceId::new(topic, partition.parse().ok()?))
+    }
 }
 
 /// `topic/3`

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::labels::Labels;
-use crate::model::position::Position;
+use crate::model::position::{Position, SourceId};
 use crate::model::time::{EventTime, Millis};
 
 /// What a condition says of one group at one tick. Unknown never fires and never resolves (design D6).
@@ -126,6 +126,9 @@ pub struct Signal {
     /// The first `let` the condition reads: `$value` in templates.
     pub value: Option<f64>,
     pub evidence: Arc<Evidence>,
+    /// The partition whose events alone it speaks of, where every rule is `local: true`; the alert moves with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Arc<SourceId>>,
 }
 
 /// Why a rule says what it says.

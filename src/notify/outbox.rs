@@ -11,16 +11,19 @@
 //!
 //! - `O1` of one group at most one attempt is under way in a lane
 //! - `O2` nothing is attempted again after a receipt said it arrived
-//! - `O3` every notification pushed is delivered, superseded, given up, or still held: [`LaneCounts`] adds up
+//! - `O3` every notification pushed is delivered, superseded, given up, gone with its partition, or still held:
+//!   [`LaneCounts`] adds up
 //! - `O4` an attempt that has no receipt in time counts as failed, and its late receipt is still understood
 
 mod keep;
+mod moving;
 mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use keep::OutboxCut;
+pub use moving::Unsent;
 pub use words::{
     DeadLetter, DeadReason, IntegrationPolicy, LaneCounts, LaneHealth, LaneId, LastOutcome, OutboxEvent,
     REASON_BYTES_MAX,
@@ -79,6 +82,15 @@ struct Slot {
     ticket: u64,
     /// Failures in a row, over supersession: a newer notification does not make a broken receiver well.
     streak: u32,
+}
+
+impl Slot {
+    fn held(&self) -> usize {
+        match &self.state {
+            State::Waiting { .. } => 1,
+            State::InFlight(flight) => usize::from(!flight.arrived) + usize::from(flight.newer.is_some()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -259,11 +271,7 @@ impl Outbox {
 
     /// Notifications held in a lane: waiting, or under way and not known to have arrived (`O3`).
     pub fn held(&self, lane: LaneId) -> usize {
-        let of = |slot: &Slot| match &slot.state {
-            State::Waiting { .. } => 1,
-            State::InFlight(flight) => usize::from(!flight.arrived) + usize::from(flight.newer.is_some()),
-        };
-        self.lanes[lane.0].slots.values().map(of).sum()
+        self.lanes[lane.0].slots.values().map(Slot::held).sum()
     }
 
     pub fn counts(&self, lane: LaneId) -> LaneCounts {

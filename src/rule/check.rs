@@ -182,6 +182,7 @@ impl<'a> RuleChecker<'a> {
         let (lets, names) = self.lets(clock);
         let condition = self.condition(&lets, &names);
         let absent = self.absent(&by, clock);
+        let local = self.local();
         let hold = HoldPolicy {
             for_: self.raw.r#for.or(Millis::ZERO),
             keep_firing_for: self.raw.keep_firing_for.or(Millis::ZERO),
@@ -229,6 +230,7 @@ impl<'a> RuleChecker<'a> {
             annotations,
             group_limit: limit,
             expire,
+            local,
         })
     }
 

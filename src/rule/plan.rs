@@ -62,6 +62,8 @@ pub struct Rule {
     pub annotations: Vec<(Arc<str>, Arc<Template>)>,
     pub group_limit: u32,
     pub expire: Millis,
+    /// Every group of it lives in one partition.
+    pub local: bool,
 }
 
 impl Rule {

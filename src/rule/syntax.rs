@@ -108,6 +108,10 @@ yaml_map! {
         /// Groups this rule may watch. More are refused and counted, and the rule is shown as degraded.
         #[schemars(extend("default" = super::check::GROUP_LIMIT_DEFAULT))]
         pub limit: At<u32>,
+        /// A promise: all events of a group lie in one Kafka partition. Where every rule makes it, several Foghorns may share
+        /// a consumer group. Needs `by`.
+        #[schemars(extend("default" = false))]
+        pub local: At<bool>,
         /// A group without events for this long is forgotten. Not before its windows are empty.
         #[schemars(extend("default" = super::check::EXPIRE_DEFAULT.to_string()))]
         pub expire: At<Millis>,

@@ -1,11 +1,15 @@
 //! The desk's task: signals, receipts and the clock in, deliveries out.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::alert::route::home_of;
 use crate::edge::clock;
 use crate::edge::crash_point::crash_point;
 use crate::edge::senders::Senders;
@@ -14,17 +18,23 @@ use crate::engine::journal::Decision;
 use crate::engine::limit::LimitNews;
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
+use crate::engine::state::CellCut;
 use crate::engine::steady::SteadyClock;
-use crate::model::delivery::{DeliveryId, Outcome};
+use crate::model::delivery::{Delivery, DeliveryId, Outcome};
 use crate::model::position::{Loss, SourceId};
 use crate::model::signal::Signal;
 use crate::model::time::{EventTime, Millis, WallTime};
+use crate::runtime::homes::Parcels;
 use crate::runtime::memory::DeskMemory;
 use crate::runtime::operator::{Answered, Asked, Kept, Operations};
 use crate::runtime::status::{DeskSnapshot, Live, Status};
 
 /// How long deliveries that are under way may take when the engine stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// How long a partition that leaves waits for the answers to what is under way: what has none by then is told again, and
+/// marked.
+const ANSWERS_MAX: Millis = Millis::from_secs(3);
 
 /// How often the read model gets the desk's counters, and is rid of alerts the desk has forgotten.
 const SNAPSHOT_EVERY: Millis = Millis(500);
@@ -54,10 +64,23 @@ pub(super) enum DeskMail {
     },
     /// Another desk goes on from here: what comes before this is the old one's, what comes after is the new one's.
     Successor(Box<DeskSuccessor>),
-    /// What this shard sends after this is not in checkpoint `cut`.
+    /// What this shard sends after this is not in checkpoint `cut`; its cells, where it has any, stand so.
     Cut {
         shard: usize,
         cut: u64,
+        cells: Vec<Arc<CellCut>>,
+    },
+    /// A partition arrived, with its cell where that is news, or is somebody else's.
+    Home {
+        shard: usize,
+        input: DeskInput,
+        cell: Option<Arc<CellCut>>,
+    },
+    /// A partition goes to another member, and waits for its parcel.
+    Leaving {
+        shard: usize,
+        home: SourceId,
+        cell: Arc<CellCut>,
     },
 }
 
@@ -68,6 +91,7 @@ impl DeskMail {
             DeskMail::Judged { shard, .. } | DeskMail::Limit { shard, .. } | DeskMail::Cut { shard, .. } => {
                 Some(*shard)
             }
+            DeskMail::Home { shard, .. } | DeskMail::Leaving { shard, .. } => Some(*shard),
             _ => None,
         }
     }
@@ -104,12 +128,26 @@ pub(super) struct WallDesk {
     pub started: Instant,
     /// Where its inputs are logged and its cuts go; without it nothing outlives the process.
     pub memory: Option<DeskMemory>,
+    /// Where partitions move; without it, none does.
+    pub parcels: Option<Parcels>,
+    /// Partitions whose last deliveries are still to be answered.
+    pub leaving: Vec<Leaving>,
+}
+
+/// A partition that goes to another member.
+pub(super) struct Leaving {
+    home: SourceId,
+    cell: Arc<CellCut>,
+    /// When it is no longer waited for answers.
+    until: WallTime,
 }
 
 struct Receipt {
     receiver: Arc<str>,
     id: DeliveryId,
     outcome: Outcome,
+    /// Of the group it told of.
+    home: Option<SourceId>,
 }
 
 impl WallDesk {
@@ -117,8 +155,10 @@ impl WallDesk {
     pub async fn run(mut self, mut mail: mpsc::Receiver<DeskMail>, mut operations: Operations) -> Desk {
         let mut flights: JoinSet<Receipt> = JoinSet::new();
         let mut snapshot_at = WallTime::MIN;
-        if self.memory.is_some() {
-            self.tell(DeskInput::Restarted, &mut flights);
+        match (&self.memory, &self.parcels) {
+            (Some(_), Some(_)) => self.tell(DeskInput::RestartedUnconfirmed, &mut flights),
+            (Some(_), None) => self.tell(DeskInput::Restarted, &mut flights),
+            (None, _) => {}
         }
         self.relieve(&mut flights);
         loop {
@@ -127,12 +167,18 @@ impl WallDesk {
                 self.snapshot();
                 snapshot_at = now + SNAPSHOT_EVERY;
             }
-            let wake = self.desk.next_deadline().map_or(snapshot_at, |at| at.min(snapshot_at));
+            let deadlines =
+                self.desk.next_deadline().into_iter().chain(self.leaving.iter().map(|leaving| leaving.until));
+            let wake = deadlines.min().map_or(snapshot_at, |at| at.min(snapshot_at));
             tokio::select! {
                 biased;
                 Some(done) = flights.join_next() => {
                     crash_point("delivery_answered");
-                    receipt(done).into_iter().for_each(|input| self.tell(input, &mut flights));
+                    if let Some((input, home)) = receipt(done) {
+                        self.tell(input, &mut flights);
+                        self.publish(home.as_ref());
+                    }
+                    self.let_go(false, &mut flights);
                     crash_point("receipt_logged");
                 }
                 message = mail.recv() => match message {
@@ -140,10 +186,17 @@ impl WallDesk {
                     None => break,
                 },
                 Some(asked) = operations.recv(), if self.takes_operations() => self.operate(asked, &mut flights),
-                () = tokio::time::sleep(wake.since(now).to_std()) => self.tell(DeskInput::Tick, &mut flights),
+                () = tokio::time::sleep(wake.since(now).to_std()) => {
+                    self.tell(DeskInput::Tick, &mut flights);
+                    self.let_go(false, &mut flights);
+                }
             };
         }
         self.drain(&mut flights).await;
+        self.let_go(true, &mut flights);
+        if let Some(parcels) = &self.parcels {
+            parcels.publish_all(&self.desk).await; // whoever comes next goes on from here
+        }
         self.snapshot();
         self.desk
     }
@@ -155,11 +208,15 @@ impl WallDesk {
         };
         // A mark waits, too: it may be of the cut after this one, where this one takes too long for who asked for it.
         let Some(message) = memory.mail.admit(message.shard(), message) else { return };
-        let DeskMail::Cut { shard, cut } = message else {
+        let DeskMail::Cut { shard, cut, cells } = message else {
             return self.act(message, flights);
         };
+        self.parcels.iter_mut().for_each(|parcels| parcels.take(cells.iter().cloned()));
         if memory.mail.mark(shard) {
             memory.cut(cut, &mut self.desk, &self.status);
+            if let Some(parcels) = &self.parcels {
+                tokio::spawn(parcels.publish_all(&self.desk));
+            }
             for message in memory.mail.release() {
                 self.hear(message, flights);
             }
@@ -169,6 +226,13 @@ impl WallDesk {
     fn act(&mut self, message: DeskMail, flights: &mut JoinSet<Receipt>) {
         let message = match message {
             DeskMail::Successor(next) => return self.succeed(*next, flights),
+            DeskMail::Home { input, cell, .. } => return self.welcome(input, cell, flights),
+            DeskMail::Leaving { home, cell, .. } => {
+                self.tell(DeskInput::HomeLeaving { home: home.clone() }, flights);
+                let until = self.now() + ANSWERS_MAX;
+                self.leaving.push(Leaving { home, cell, until });
+                return self.let_go(false, flights);
+            }
             message => message,
         };
         let input = input(message, &self.streams, &mut self.limits);
@@ -194,6 +258,43 @@ impl WallDesk {
         };
         self.snapshot();
         let _ = waiting.send(Answered { answer, kept }); // who asked may have hung up
+    }
+
+    /// Hears how a partition arrived, or that it is gone, and lets other members know.
+    fn welcome(&mut self, input: DeskInput, cell: Option<Arc<CellCut>>, flights: &mut JoinSet<Receipt>) {
+        let (home, adopted) = match &input {
+            DeskInput::HomeConfirmed { home } => (home.clone(), false),
+            DeskInput::HomeAdopted { home, .. } => (home.clone(), true),
+            DeskInput::HomeReleased { home } => {
+                self.parcels.iter_mut().for_each(|parcels| parcels.forget(home));
+                return self.tell(input, flights);
+            }
+            _ => unreachable!("partitions come and go in three ways"),
+        };
+        self.parcels.iter_mut().for_each(|parcels| parcels.arrived(&home, cell.clone()));
+        self.tell(input, flights);
+        if adopted {
+            self.publish(Some(&home));
+        }
+    }
+
+    /// Makes the last parcels of partitions that leave, when what is under way of them is answered, or time is up.
+    fn let_go(&mut self, at_once: bool, flights: &mut JoinSet<Receipt>) {
+        let now = self.now();
+        let ready = |leaving: &mut Leaving| at_once || leaving.until <= now || self.desk.under_way(&leaving.home) == 0;
+        let ready: Vec<Leaving> = self.leaving.extract_if(.., ready).collect();
+        for Leaving { home, cell, .. } in ready {
+            self.parcels.iter_mut().for_each(|parcels| parcels.leave(home.clone(), &cell, &self.desk));
+            self.tell(DeskInput::HomeReleased { home }, flights); // `O2`
+        }
+    }
+
+    /// Writes a partition's parcel, without waiting for Kafka.
+    fn publish(&mut self, home: Option<&SourceId>) {
+        let parcels = self.parcels.as_ref().zip(home);
+        if let Some(sent) = parcels.and_then(|(parcels, home)| parcels.publish(home, &self.desk)) {
+            tokio::spawn(sent.before_telling());
+        }
     }
 
     /// Gives way to another desk. Deliveries under way go on, and their receipts are for it.
@@ -222,7 +323,7 @@ impl WallDesk {
     async fn drain(&mut self, flights: &mut JoinSet<Receipt>) {
         let finish = async {
             while let Some(done) = flights.join_next().await {
-                if let Some(input) = receipt(done) {
+                if let Some((input, _)) = receipt(done) {
                     let mut out = Vec::new();
                     let now = self.now();
                     self.step(now, input, &mut out);
@@ -277,23 +378,56 @@ impl WallDesk {
         if speaks && let Some(memory) = &mut self.memory {
             memory.sync(&self.status); // the intent is durable before the first byte leaves
         }
+        let published = self.publish_told(&out);
         let mut answer = None;
         for output in out {
             match output {
                 DeskOutput::Deliver { receiver, delivery } => {
-                    let senders = self.senders.clone();
-                    crash_point("delivery_started");
-                    flights.spawn(async move {
-                        let id = delivery.id;
-                        let outcome = senders.send(&receiver, delivery, clock::now()).await;
-                        Receipt { receiver, id, outcome }
-                    });
+                    let home = home_of(&delivery.notification.group_key);
+                    let ours = home.and_then(|home| published.get(&home).cloned());
+                    self.deliver(receiver, delivery, ours, flights);
                 }
                 DeskOutput::Answer(to) => answer = Some(to),
                 DeskOutput::Journal(_) | DeskOutput::DeadLetter(_) => {}
             }
         }
         answer
+    }
+
+    /// Writes the parcels of partitions that something is told of, before it is: who takes one over from here on knows that
+    /// it may have been sent. Whether each is ours still, as far as is known.
+    fn publish_told(&self, out: &[DeskOutput]) -> BTreeMap<SourceId, Shared<BoxFuture<'static, bool>>> {
+        let Some(parcels) = &self.parcels else { return BTreeMap::new() };
+        let told = out.iter().filter_map(|output| match output {
+            DeskOutput::Deliver { delivery, .. } => home_of(&delivery.notification.group_key),
+            _ => None,
+        });
+        let homes: BTreeSet<SourceId> = told.collect();
+        let sent = |home: SourceId| parcels.publish(&home, &self.desk).map(|sent| (home, sent));
+        homes.into_iter().filter_map(sent).map(|(home, sent)| (home, sent.before_telling().boxed().shared())).collect()
+    }
+
+    fn deliver(
+        &self,
+        receiver: Arc<str>,
+        delivery: Delivery,
+        ours: Option<Shared<BoxFuture<'static, bool>>>,
+        flights: &mut JoinSet<Receipt>,
+    ) {
+        let senders = self.senders.clone();
+        crash_point("delivery_started");
+        flights.spawn(async move {
+            let (id, home) = (delivery.id, home_of(&delivery.notification.group_key));
+            let ours = match ours {
+                Some(ours) => ours.await,
+                None => true,
+            };
+            let outcome = match ours {
+                true => senders.send(&receiver, delivery, clock::now()).await,
+                false => not_ours(),
+            };
+            Receipt { receiver, id, outcome, home }
+        });
     }
 
     /// Tells the log and those who watch what the desk decided.
@@ -368,7 +502,9 @@ fn input(message: DeskMail, streams: &[Arc<str>], limits: &mut LimitJoin) -> Opt
             DeskInput::InputLost { stream: streams[stream].clone(), source, loss }
         }
         DeskMail::Whole { stream } => DeskInput::InputWhole { stream: streams[stream].clone() },
-        DeskMail::Cut { .. } | DeskMail::Successor(_) => return None,
+        DeskMail::Cut { .. } | DeskMail::Successor(_) | DeskMail::Home { .. } | DeskMail::Leaving { .. } => {
+            return None;
+        }
     })
 }
 
@@ -387,10 +523,15 @@ pub fn tell_dropped(dropped: &Dropped) {
     }
 }
 
+/// Another member has taken the partition over and tells it. The group will say so as well, and this be forgotten.
+fn not_ours() -> Outcome {
+    Outcome::Retry { after: None, throttled: false, reason: "another member has the partition".to_owned() }
+}
+
 /// A delivery that panicked has no receipt; the desk's timeout for it is the net.
-fn receipt(done: Result<Receipt, tokio::task::JoinError>) -> Option<DeskInput> {
+fn receipt(done: Result<Receipt, tokio::task::JoinError>) -> Option<(DeskInput, Option<SourceId>)> {
     match done {
-        Ok(Receipt { receiver, id, outcome }) => Some(DeskInput::Receipt { receiver, id, outcome }),
+        Ok(Receipt { receiver, id, outcome, home }) => Some((DeskInput::Receipt { receiver, id, outcome }, home)),
         Err(error) => {
             tracing::error!("a delivery ended by a fault of Foghorn's own: {error}");
             None
@@ -421,6 +562,7 @@ impl EventDesk {
                 // There is no wall clock to stall against, and nothing is kept.
                 DeskMail::Source(_) | DeskMail::Cut { .. } | DeskMail::Successor(_) => {}
                 DeskMail::Lost { .. } | DeskMail::Whole { .. } => {}
+                DeskMail::Home { .. } | DeskMail::Leaving { .. } => {} // it reads all partitions, alone
             }
             if self.merger.complete() == EventTime::MAX
                 && let Some(done) = done.take()

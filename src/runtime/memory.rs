@@ -160,7 +160,7 @@ pub(super) struct Keeper {
     /// The number of the next cut.
     pub next: u64,
     pub shards: Vec<Sender<Order>>,
-    pub cuts: mpsc::UnboundedReceiver<(u64, ShardCut)>,
+    pub cuts: mpsc::UnboundedReceiver<(u64, Vec<ShardCut>)>,
     pub to_desk: mpsc::Sender<DeskMail>,
     pub reloads: Reloads,
     pub making: Shards,
@@ -289,11 +289,12 @@ impl Keeper {
         for shard in &self.shards {
             let _ = shard.send(order(number)); // a shard that is gone gives nothing, which is noticed in time
         }
-        let mut shards = Vec::new();
-        while shards.len() < self.shards.len() {
-            let (cut, state) = self.cuts.recv().await?;
+        let (mut shards, mut answers) = (Vec::new(), 0);
+        while answers < self.shards.len() {
+            let (cut, states) = self.cuts.recv().await?;
             if cut == number {
-                shards.push(state);
+                shards.extend(states);
+                answers += 1;
             }
         }
         shards.sort_by_key(|cut| cut.shard);

@@ -15,6 +15,8 @@
 //!   under way
 
 mod desk;
+mod homes;
+mod machine;
 mod memory;
 mod operator;
 mod reload;
@@ -36,19 +38,21 @@ pub use shard::DeadLetterSink;
 pub use status::{DeskSnapshot, Live, PlanInUse, ReloadOutcome, ReloadReport, StatePart, StateReport, Status};
 
 use crate::edge::clock;
-use crate::edge::kafka::{ConsumerConfig, ConsumerHandle, KafkaError, SourceEvent};
+use crate::edge::kafka::{ConsumerConfig, ConsumerHandle, Handover, KafkaError, SourceEvent};
 use crate::edge::senders::Senders;
+use crate::engine::cells::{Said, end_all};
 use crate::engine::desk::{Desk, DeskConfig};
 use crate::engine::feed::cut::RestoreError;
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
 use crate::engine::plan::Plan;
-use crate::engine::shard::{Peer, ShardError, positions};
+use crate::engine::shard::{Peer, ShardError, ShardOutput, positions};
 use crate::engine::stall::StallWatch;
 use crate::engine::state::ShardCut;
 use crate::engine::steady::SteadyClock;
 use crate::model::time::Millis;
 use desk::{DeskMail, EventDesk, WallDesk};
+use homes::{Homes, LEAVING_MAX, Parcels};
 use memory::{DeskMemory, Keeper};
 use reload::Shards;
 
@@ -93,6 +97,8 @@ pub struct Parts {
     pub restore: Vec<ShardCut>,
     /// Where state is kept; without it nothing outlives the process but the committed positions.
     pub memory: Option<Memory>,
+    /// How partitions move between the members of the group, where all rules are local; without it, this is the only one.
+    pub sharing: Option<Arc<Handover>>,
     /// Who may ask for other rules and receivers; without it nobody can.
     pub reloads: Option<Reloads>,
     /// Who may ask something of the desk; without it nobody can.
@@ -110,23 +116,51 @@ struct Plant {
     /// `None` where no cuts are ever taken.
     keeper: Option<Keeper>,
     relief: Relief,
+    /// Where partitions move.
+    parcels: Option<Parcels>,
 }
 
 impl Plant {
     fn start(parts: Parts, until_end: bool) -> Result<Plant, StartError> {
-        let Parts { plan, shards: count, consumer, dead_letters, seed, status, restore, memory, reloads, .. } = parts;
+        let Parts {
+            plan,
+            shards: count,
+            mut consumer,
+            dead_letters,
+            seed,
+            status,
+            restore,
+            memory,
+            sharing,
+            reloads,
+            ..
+        } = parts;
         consumer.resume.set(positions(&restore));
+        let local = sharing.is_some();
+        let (restore, ended) = match restore.iter().any(|cut| cut.cell.is_some() != local) {
+            true => (Vec::new(), end_all(&restore)?),
+            false => (restore, Vec::new()),
+        };
+        let homes = sharing.map(|handover| Arc::new(Homes::new(handover, consumer.resume.clone(), &restore)));
+        if let Some(homes) = &homes {
+            consumer.arrivals = Some(homes.clone());
+            consumer.revoke_grace = LEAVING_MAX;
+        }
         let (desk, mail) = mpsc::channel(DESK_QUEUE);
         let (to_shards, sources): (Vec<_>, Vec<Receiver<SourceEvent>>) =
             (0..count).map(|_| bounded(SOURCE_QUEUE)).unzip();
         let (to_keeper, cuts) = mpsc::unbounded_channel();
         let (order, ordered): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded()).unzip();
-        let making = Shards { count, seed, cuts: memory.is_some() || reloads.is_some() };
-        let restored = reload::restore(making.make(&plan)?, &restore)?;
-        let relief = Relief::new(&plan, &restore, restored.iter().flat_map(|(_, said)| said));
+        let making = Shards { count, seed, cuts: memory.is_some() || reloads.is_some(), local };
+        let mut restored = reload::restore(making.make(&plan)?, &restore)?;
+        let said = restored.iter().flat_map(|(_, said)| said).filter_map(Said::of_shard);
+        let relief = Relief::new(&plan, &restore, said);
+        if let Some((_, said)) = restored.first_mut() {
+            said.extend(ended.into_iter().map(|signal| Said::Shard(ShardOutput::Signal(signal))));
+        }
         let mut threads = Vec::new();
         let ready = restored.into_iter().zip(sources).zip(peer_channels(count)).zip(ordered);
-        for (index, ((((shard, said), source), (peers, to_peers)), orders)) in ready.enumerate() {
+        for (index, ((((machine, said), source), (peers, to_peers)), orders)) in ready.enumerate() {
             let links = shard::Links {
                 index,
                 source,
@@ -137,16 +171,18 @@ impl Plant {
                 cuts: to_keeper.clone(),
                 dead_letters: dead_letters.clone(),
                 resume: consumer.resume.clone(),
+                homes: homes.clone(),
                 status: status.clone(),
                 until_end,
             };
             let thread = std::thread::Builder::new().name(format!("shard-{index}"));
             let thread = thread
-                .spawn(move || shard::run(shard, said, links))
+                .spawn(move || shard::run(machine, said, links))
                 .map_err(|source| StartError::Thread { shard: index, source })?;
             threads.push(thread);
         }
         let consumer = Arc::new(crate::edge::kafka::start(consumer, to_shards)?);
+        let parcels = homes.map(|homes| Parcels::new(homes, &restore, &consumer));
         let next = memory.as_ref().map_or(1, |memory| memory.next);
         let (memory, store) = memory.map(|memory| memory.split(count)).unzip();
         let keeper = making.cuts.then(|| Keeper {
@@ -159,7 +195,7 @@ impl Plant {
             making,
             plan,
         });
-        Ok(Plant { consumer, threads, mail, to_desk: desk, status, memory, keeper, relief })
+        Ok(Plant { consumer, threads, mail, to_desk: desk, status, memory, keeper, relief, parcels })
     }
 }
 
@@ -195,7 +231,8 @@ pub async fn run(
     let operations = parts.operations.take().unwrap_or_else(|| operators().1);
     let plan = parts.plan.clone();
     let streams = plan.streams.iter().map(|stream| stream.schema.name.clone()).collect();
-    let Plant { consumer, threads, mail, to_desk, status, memory, keeper, relief } = Plant::start(parts, false)?;
+    let Plant { consumer, threads, mail, to_desk, status, memory, keeper, relief, parcels } =
+        Plant::start(parts, false)?;
     let keeps = memory.is_some();
     let (stop_keeping, stopped) = tokio::sync::watch::channel(false);
     let keeping = keeper.map(|keeper| tokio::spawn(keeper.run(consumer.clone(), status.clone(), stopped)));
@@ -206,7 +243,20 @@ pub async fn run(
     let watch = StallWatch::new(&plan).resume(desk.stalled());
     let (clock, started) = (SteadyClock::new(desk.now(), Millis::ZERO), Instant::now());
     let relief = Some(relief);
-    let desk = WallDesk { desk, senders, status: status.clone(), streams, limits, clock, started, relief, memory };
+    let status_of_desk = status.clone();
+    let desk = WallDesk {
+        desk,
+        senders,
+        status: status_of_desk,
+        streams,
+        limits,
+        clock,
+        started,
+        relief,
+        memory,
+        parcels,
+        leaving: Vec::new(),
+    };
     let desk = tokio::spawn(desk.run(mail, operations));
     status.set_running(true);
     supervise(&consumer, &status, watch, &to_desk, !keeps, stop).await;

@@ -19,15 +19,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::edge::kafka::ConsumerHandle;
+use crate::edge::kafka::{ConsumerHandle, shard_of};
 use crate::edge::senders::Senders;
+use crate::engine::cells::{Cells, Said};
 use crate::engine::desk::DeskConfig;
 use crate::engine::feed::cut::RestoreError;
 use crate::engine::merge::Relief;
 use crate::engine::plan::Plan;
-use crate::engine::shard::{Shard, ShardError, ShardOutput};
+use crate::engine::shard::{Shard, ShardError};
 use crate::engine::state::ShardCut;
+use crate::model::position::SourceId;
 use crate::runtime::desk::{DeskMail, DeskSuccessor};
+use crate::runtime::machine::Machine;
 use crate::runtime::memory::Keeper;
 use crate::runtime::shard::{Order, Successor};
 use crate::runtime::status::Status;
@@ -87,8 +90,8 @@ impl Reloader {
     }
 }
 
-/// A shard that goes on, and what it said as it did.
-pub(super) type Restored = (Shard, Vec<ShardOutput>);
+/// What goes on, and what it said as it did.
+pub(super) type Restored = (Machine, Vec<Said>);
 
 /// How an engine's shards are made.
 #[derive(Clone, Copy, Debug)]
@@ -97,35 +100,44 @@ pub(super) struct Shards {
     pub seed: u64,
     /// Whether cuts are taken of them.
     pub cuts: bool,
+    /// Whether each partition is judged by itself.
+    pub local: bool,
 }
 
 impl Shards {
-    pub fn make(self, plan: &Arc<Plan>) -> Result<Vec<Shard>, ShardError> {
-        let one = |index| {
-            let shard = Shard::new(index, self.count, plan.clone(), self.seed)?.with_stopwatch(stopwatch);
-            Ok(if self.cuts { shard.with_cuts() } else { shard })
-        };
-        (0..self.count).map(one).collect()
+    pub fn make(self, plan: &Arc<Plan>) -> Result<Vec<Machine>, ShardError> {
+        (0..self.count).map(|index| if self.local { self.cells(plan) } else { self.shard(index, plan) }).collect()
+    }
+
+    fn shard(self, index: usize, plan: &Arc<Plan>) -> Result<Machine, ShardError> {
+        let shard = Shard::new(index, self.count, plan.clone(), self.seed)?.with_stopwatch(stopwatch);
+        Ok(Machine::Shard(Box::new(if self.cuts { shard.with_cuts() } else { shard })))
+    }
+
+    fn cells(self, plan: &Arc<Plan>) -> Result<Machine, ShardError> {
+        let cells = Cells::new(plan.clone(), self.seed)?.with_stopwatch(stopwatch);
+        Ok(Machine::Cells(Box::new(if self.cuts { cells.with_cuts() } else { cells })))
     }
 }
 
-/// Lets each shard take its part of the cuts, all at once.
-pub(super) fn restore(shards: Vec<Shard>, cuts: &[ShardCut]) -> Result<Vec<Restored>, RestoreError> {
-    let one = |mut shard: Shard| {
+/// Lets each take its part of the cuts, all at once.
+pub(super) fn restore(machines: Vec<Machine>, cuts: &[ShardCut]) -> Result<Vec<Restored>, RestoreError> {
+    let count = machines.len();
+    let one = |index: usize, mut machine: Machine| {
         let mut said = Vec::new();
-        if !cuts.is_empty() {
-            shard.restore(cuts, &mut said)?;
-        }
-        Ok((shard, said))
+        let mine = |home: &SourceId| shard_of(&home.topic, home.partition, count) == index;
+        machine.restore(cuts, mine, &mut said)?;
+        Ok((machine, said))
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = shards.into_iter().map(|shard| scope.spawn(move || one(shard))).collect();
+        let machines = machines.into_iter().enumerate();
+        let threads: Vec<_> = machines.map(|(index, machine)| scope.spawn(move || one(index, machine))).collect();
         threads.into_iter().map(|thread| thread.join().expect("restoring does not panic")).collect()
     })
 }
 
 /// As [`restore`], off the threads that must not wait.
-async fn restore_aside(shards: Vec<Shard>, cuts: &Arc<Vec<ShardCut>>) -> Result<Vec<Restored>, RestoreError> {
+async fn restore_aside(shards: Vec<Machine>, cuts: &Arc<Vec<ShardCut>>) -> Result<Vec<Restored>, RestoreError> {
     let cuts = cuts.clone();
     tokio::task::spawn_blocking(move || restore(shards, &cuts)).await.expect("restoring does not panic")
 }
@@ -161,7 +173,7 @@ impl Keeper {
                 return Err(error.into());
             }
         };
-        let said = restored.iter().flat_map(|(_, said)| said);
+        let said = restored.iter().flat_map(|(_, said)| said).filter_map(Said::of_shard);
         let relief = Relief::new(&next.plan, &cuts, said);
         let Next { plan, desk: config, senders } = next;
         self.begin_desk(config.meaning());
@@ -177,8 +189,8 @@ impl Keeper {
     /// Each thread goes on with another shard.
     fn replace(&self, shards: Vec<Restored>) {
         let links = peer_channels(self.making.count);
-        for ((orders, (shard, said)), (peers, to_peers)) in self.shards.iter().zip(shards).zip(links) {
-            let successor = Successor { shard, said, peers, to_peers };
+        for ((orders, (machine, said)), (peers, to_peers)) in self.shards.iter().zip(shards).zip(links) {
+            let successor = Successor { machine, said, peers, to_peers };
             let _ = orders.send(Order::Successor(Box::new(successor))); // a thread that is gone goes on with nothing
         }
     }

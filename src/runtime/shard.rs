@@ -9,11 +9,16 @@ use tokio::sync::mpsc;
 
 use crate::edge::clock;
 use crate::edge::kafka::{ResumePositions, SourceEvent};
-use crate::engine::shard::{DeadLetter, Peer, Shard, ShardInput, ShardOutput};
-use crate::engine::state::ShardCut;
+use crate::engine::cells::Said;
+use crate::engine::desk::DeskInput;
+use crate::engine::shard::{DeadLetter, Peer, ShardInput, ShardOutput};
+use crate::engine::state::{CellCut, ShardCut};
+use crate::model::position::SourceId;
 use crate::model::signal::Signal;
 use crate::model::time::EventTime;
 use crate::runtime::desk::DeskMail;
+use crate::runtime::homes::{Arrival, Homes, blank, owned};
+use crate::runtime::machine::Machine;
 use crate::runtime::status::Status;
 
 /// How often a shard looks at the wall clock and publishes its counters.
@@ -34,10 +39,12 @@ pub(super) struct Links {
     pub desk: mpsc::Sender<DeskMail>,
     /// Checkpoints to take, shards to go on with; closed by who gives them when there will be none any more.
     pub orders: Receiver<Order>,
-    pub cuts: mpsc::UnboundedSender<(u64, ShardCut)>,
+    pub cuts: mpsc::UnboundedSender<(u64, Vec<ShardCut>)>,
     pub dead_letters: DeadLetterSink,
     /// Where partitions go on that come back.
     pub resume: ResumePositions,
+    /// How partitions arrive, where they move between members.
+    pub homes: Option<Arc<Homes>>,
     pub status: Arc<Status>,
     /// The ends that partitions have now are their ends for good, and the wall clock has no say.
     pub until_end: bool,
@@ -54,20 +61,20 @@ pub(super) enum Order {
 
 /// The shard to go on with, how it began, and how it talks to its peers: what old shards sent each other is over.
 pub(super) struct Successor {
-    pub shard: Shard,
-    pub said: Vec<ShardOutput>,
+    pub machine: Machine,
+    pub said: Vec<Said>,
     pub peers: Receiver<Peer>,
     pub to_peers: Vec<Sender<Peer>>,
 }
 
 /// Runs until the source and all peers have closed their ends (`R4`).
-pub(super) fn run(mut shard: Shard, restored: Vec<ShardOutput>, links: Links) {
+pub(super) fn run(mut machine: Machine, restored: Vec<Said>, links: Links) {
     let unsent = links.to_peers.iter().map(|_| VecDeque::new()).collect();
     let mut thread = Thread { unsent, links, out: restored, cutting_since: None };
     thread.say();
     if !thread.links.until_end {
         // Without the clock nothing would be too far in the future.
-        thread.handle(&mut shard, ShardInput::Wall(clock::now()));
+        thread.handle(&mut machine, ShardInput::Wall(clock::now()));
     }
     let pulse = tick(PULSE);
     let (no_events, no_peers, no_orders) = (never(), never(), never());
@@ -80,51 +87,53 @@ pub(super) fn run(mut shard: Shard, restored: Vec<ShardOutput>, links: Links) {
             thread.links.to_peers.clear(); // tells the peers that nothing more comes from here
             thread.unsent.clear();
         }
-        let reading = source_open && !blocked && !shard.is_cutting() && !shard.is_over();
+        let reading = source_open && !blocked && !machine.is_cutting() && !machine.is_over();
         let source = if reading { &thread.links.source } else { &no_events };
         let orders = if orders_open { &thread.links.orders } else { &no_orders };
         let peers = if peers_open { &thread.links.peers } else { &no_peers };
         let input = select_biased! {
             recv(peers) -> message => match message {
-                Ok(message) => Wake::Inputs(vec![ShardInput::Peer(message)]),
+                Ok(message) => Wake::Input(ShardInput::Peer(message)),
                 Err(_) => { peers_open = false; Wake::Nothing }
             },
             recv(orders) -> order => match order {
-                Ok(Order::Cut(number)) => Wake::Inputs(vec![ShardInput::Cut(number)]),
-                Ok(Order::LastCut(number)) => Wake::Inputs(vec![ShardInput::LastCut(number)]),
+                Ok(Order::Cut(number)) => Wake::Input(ShardInput::Cut(number)),
+                Ok(Order::LastCut(number)) => Wake::Input(ShardInput::LastCut(number)),
                 Ok(Order::Successor(next)) => Wake::Successor(next),
                 Err(_) => { orders_open = false; Wake::Nothing }
             },
             recv(pulse) -> _ => Wake::Pulse,
             recv(source) -> event => match event {
-                Ok(event) => Wake::Inputs(inputs(event, thread.links.until_end)),
+                Ok(event) => Wake::Event(event),
                 Err(_) => { source_open = false; Wake::Nothing }
             },
             default(if blocked { PEER_RETRY } else { PULSE }) => Wake::Nothing,
         };
         match input {
-            Wake::Inputs(inputs) => inputs.into_iter().for_each(|input| thread.handle(&mut shard, input)),
+            Wake::Input(input) => thread.handle(&mut machine, input),
+            Wake::Event(event) => thread.hear(&mut machine, event),
             Wake::Pulse => {
                 if !thread.links.until_end {
                     for reading in thread.links.status.readings(thread.links.index) {
-                        thread.handle(&mut shard, reading);
+                        thread.handle(&mut machine, reading);
                     }
-                    thread.handle(&mut shard, ShardInput::Wall(clock::now()));
+                    thread.handle(&mut machine, ShardInput::Wall(clock::now()));
                 }
-                thread.publish(&shard);
+                thread.publish(&machine);
             }
             Wake::Successor(next) => {
                 peers_open = next.to_peers.len() > 1;
-                thread.succeed(&mut shard, *next);
+                thread.succeed(&mut machine, *next);
             }
             Wake::Nothing => {}
         }
     }
-    thread.publish(&shard);
+    thread.publish(&machine);
 }
 
 enum Wake {
-    Inputs(Vec<ShardInput>),
+    Input(ShardInput),
+    Event(SourceEvent),
     Successor(Box<Successor>),
     Pulse,
     Nothing,
@@ -149,45 +158,110 @@ struct Thread {
     links: Links,
     /// By peer: what its channel had no room for, in order.
     unsent: Vec<VecDeque<Peer>>,
-    out: Vec<ShardOutput>,
+    out: Vec<Said>,
     /// Since when no records are taken because of a checkpoint.
     cutting_since: Option<Instant>,
 }
 
 impl Thread {
-    fn handle(&mut self, shard: &mut Shard, input: ShardInput) {
+    /// Takes what comes from Kafka.
+    fn hear(&mut self, machine: &mut Machine, event: SourceEvent) {
+        match (event, self.links.homes.clone()) {
+            (SourceEvent::Assigned(sources), Some(homes)) => {
+                self.arrive(machine, &homes, &sources);
+                self.handle(machine, ShardInput::Assigned(sources));
+            }
+            (SourceEvent::Revoked(sources), Some(homes)) => self.leave(machine, &homes, sources),
+            (SourceEvent::Lost(sources), Some(homes)) => {
+                sources.iter().for_each(|home| self.give_up(&homes, home));
+                self.handle(machine, ShardInput::Revoked(sources));
+            }
+            (event, _) => {
+                let inputs = inputs(event, self.links.until_end);
+                inputs.into_iter().for_each(|input| self.handle(machine, input));
+            }
+        }
+    }
+
+    /// Partitions come, each in its own way. The desk hears of each before anything is said of it.
+    fn arrive(&mut self, machine: &mut Machine, homes: &Homes, sources: &[(usize, SourceId)]) {
+        let Some(cells) = machine.cells() else { return };
+        let (shard, out) = (self.links.index, &mut self.out);
+        for (_, home) in sources {
+            let home = home.clone();
+            let Some(arrival) = homes.arrived(&home) else { continue }; // a topic that two streams read
+            let (input, cell) = match arrival {
+                Arrival::Confirmed => (DeskInput::HomeConfirmed { home }, None),
+                Arrival::Begun => {
+                    let cell = blank(&home);
+                    (DeskInput::HomeConfirmed { home }, Some(cell))
+                }
+                Arrival::Adopted { tenure, parcel } => {
+                    if let Err(error) = cells.adopt(home.clone(), tenure, Some(&parcel.shard), out) {
+                        tracing::error!(%home, member = &*parcel.member, "what was left of a partition is damaged: {error}");
+                    }
+                    let cell = owned(&parcel, tenure);
+                    (DeskInput::HomeAdopted { home, part: Box::new(parcel.desk) }, Some(cell))
+                }
+            };
+            mail(&self.links.desk, DeskMail::Home { shard, input, cell });
+        }
+    }
+
+    /// Partitions go: with everything that whoever reads them next has to know.
+    fn leave(&mut self, machine: &mut Machine, homes: &Homes, sources: Vec<SourceId>) {
+        for home in sources {
+            let left = machine.cells().and_then(|cells| cells.leave(&home, &mut self.out));
+            self.say();
+            homes.forget(&home);
+            if let Some(cell) = left {
+                let cell = Arc::new(cell);
+                mail(&self.links.desk, DeskMail::Leaving { shard: self.links.index, home, cell });
+            }
+        }
+        self.publish(machine);
+    }
+
+    /// A partition is somebody else's already.
+    fn give_up(&self, homes: &Homes, home: &SourceId) {
+        homes.forget(home);
+        let input = DeskInput::HomeReleased { home: home.clone() };
+        mail(&self.links.desk, DeskMail::Home { shard: self.links.index, input, cell: None });
+    }
+
+    fn handle(&mut self, machine: &mut Machine, input: ShardInput) {
         let started = Instant::now();
         let leaving = match &input {
             ShardInput::Revoked(sources) => sources.clone(),
             _ => Vec::new(),
         };
-        shard.handle(input, &mut self.out);
-        if !leaving.is_empty() {
+        machine.handle(input, &mut self.out);
+        if !leaving.is_empty() && self.links.homes.is_none() {
             // Of these alone: what a shard remembers of others is old.
-            self.links.resume.set(shard.positions().filter(|position| leaving.contains(&position.source)));
+            let positions = machine.positions().into_iter();
+            self.links.resume.set(positions.filter(|position| leaving.contains(&position.source)));
         }
         self.links.status.add_busy(self.links.index, started.elapsed());
-        self.time_cut(shard, started);
+        self.time_cut(machine, started);
         self.say();
     }
 
     /// Goes on with another shard.
-    fn succeed(&mut self, shard: &mut Shard, next: Successor) {
-        let Successor { shard: new, said, peers, to_peers } = next;
-        let old = std::mem::replace(shard, new);
+    fn succeed(&mut self, machine: &mut Machine, next: Successor) {
+        let Successor { machine: new, said, peers, to_peers } = next;
+        let old = std::mem::replace(machine, new);
         self.unsent = to_peers.iter().map(|_| VecDeque::new()).collect();
         (self.links.peers, self.links.to_peers, self.out) = (peers, to_peers, said);
         self.say();
-        for input in shard.succeed(&old) {
-            self.handle(shard, input);
-        }
-        self.publish(shard);
+        machine.succeed(&old, &mut self.out);
+        self.say();
+        self.publish(machine);
     }
 
     /// Notes for how long a checkpoint keeps records waiting: from its first word, or a peer's marker, to the cut.
-    fn time_cut(&mut self, shard: &Shard, started: Instant) {
-        let is_cut = |output: &ShardOutput| matches!(output, ShardOutput::Cut { .. });
-        if shard.is_cutting() {
+    fn time_cut(&mut self, machine: &Machine, started: Instant) {
+        let is_cut = |said: &Said| matches!(said, Said::Cut { .. });
+        if machine.is_cutting() {
             self.cutting_since.get_or_insert(started);
         } else if self.out.iter().any(is_cut) {
             self.links.status.state.stalled(self.cutting_since.take().unwrap_or(started).elapsed());
@@ -198,16 +272,27 @@ impl Thread {
     fn say(&mut self) {
         let mut signals = Vec::new();
         let mut judged = EventTime::MIN;
-        for output in std::mem::take(&mut self.out) {
-            match output {
-                ShardOutput::Cut { cut, last, state } => {
+        for said in std::mem::take(&mut self.out) {
+            let output = match said {
+                Said::Cut { cut, last, states } => {
                     // The mark stands behind everything that was said before. A last cut is the successor's mark.
                     self.judged(std::mem::take(&mut signals), std::mem::replace(&mut judged, EventTime::MIN));
                     if !last {
-                        mail(&self.links.desk, DeskMail::Cut { shard: self.links.index, cut });
+                        let cells = states.iter().filter(|state| state.cell.is_some());
+                        let cells = cells.map(|state| Arc::new(CellCut::of(state))).collect();
+                        mail(&self.links.desk, DeskMail::Cut { shard: self.links.index, cut, cells });
                     }
-                    let _ = self.links.cuts.send((cut, *state)); // nobody keeps it any more
+                    let _ = self.links.cuts.send((cut, states)); // nobody keeps it any more
+                    continue;
                 }
+                Said::Unclaimed(home) => {
+                    self.links.homes.iter().for_each(|homes| self.give_up(homes, &home));
+                    continue;
+                }
+                Said::Shard(output) => output,
+            };
+            match output {
+                ShardOutput::Cut { .. } => unreachable!("told as cuts of whatever is driven"),
                 ShardOutput::Lost { stream, source, loss } => {
                     mail(&self.links.desk, DeskMail::Lost { stream, source, loss });
                 }
@@ -246,8 +331,8 @@ impl Thread {
         all
     }
 
-    fn publish(&self, shard: &Shard) {
-        self.links.status.publish(self.links.index, shard.status(), shard.positions().collect());
+    fn publish(&self, machine: &Machine) {
+        self.links.status.publish(self.links.index, machine.status(), machine.positions());
     }
 }
 

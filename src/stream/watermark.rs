@@ -250,12 +250,14 @@ impl Watermarks {
         at.0 > now.0.saturating_add(self.future_max.0)
     }
 
-    /// A source that was read before goes on: `newest` and `own` as [`Watermarks::mark`] gave them.
+    /// A source that was read before goes on: `newest` and `own` as [`Watermarks::mark`] gave them. Where it has come to
+    /// that place by itself, it is at least that far.
     pub fn resume(&mut self, id: &SourceId, mark: Mark) {
         self.assign(id, mark.own);
         let at = self.find(id).expect("it was assigned");
         let source = &mut self.sources[at];
         source.newest = source.newest.max(mark.newest);
+        source.floor = source.floor.max(mark.own);
         source.base = source.own(self.lateness);
         if mark.newest > EventTime::MIN && source.state == SourceState::Waiting {
             source.state = SourceState::Active;

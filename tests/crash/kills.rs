@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use foghorn::checkpoint::CRASH_POINTS;
 
-use crate::load::{Load, PARTITIONS, SERVICES};
+use crate::load::{Load, PARTITIONS, SERVICES, Spread};
 use crate::process::Foghorn;
 use crate::receivers::{Receivers, Transcript};
 use crate::support::cluster::{Cluster, Kind, unique};
@@ -35,8 +35,8 @@ impl Pair {
         let (told, twin_told) = (Receivers::start(), Receivers::start());
         let mut victim = Foghorn::new(cluster, &topic, &unique("crash-victim"), &told.config());
         let mut twin = Foghorn::new(cluster, &topic, &unique("crash-twin"), &twin_told.config());
-        let readers = [&victim, &twin].map(|foghorn| foghorn.probe.clone()).map(|probe| move || probe.watermark());
-        let load = Load::start(cluster.producer(), topic, readers.into());
+        let readers = vec![victim.probe.reader(), twin.probe.reader()];
+        let load = Load::start(cluster.producer(), topic, Spread::Everywhere, readers);
         let started = Instant::now();
         victim.start(None);
         twin.start(None);
@@ -133,7 +133,7 @@ impl Pair {
     }
 }
 
-fn assert_same(twin: &Transcript, victim: &Transcript, log: &str) {
+pub fn assert_same(twin: &Transcript, victim: &Transcript, log: &str) {
     let only = |these: &Transcript, those: &Transcript| -> Vec<String> {
         let missing = these.iter().filter(|(key, said)| those.get(*key) != Some(said));
         missing.map(|(key, said)| format!("  {key} {said:?}\n")).collect()
@@ -189,7 +189,7 @@ fn killed_for_minutes_it_tells_the_same_on_apache_kafka() {
 }
 
 /// The same each time.
-pub struct Chance(u64);
+pub struct Chance(pub u64);
 
 impl Chance {
     pub fn below(&mut self, bound: u64) -> u64 {

@@ -84,26 +84,41 @@ impl Clock {
     }
 }
 
+/// Which partitions the events of a service go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// Each event to all of them.
+    Everywhere,
+    /// All to one, as keyed records do.
+    Keyed,
+}
+
+impl Spread {
+    fn goes_to(self, service: i64, partition: i32) -> bool {
+        self == Spread::Everywhere || service % i64::from(PARTITIONS) == i64::from(partition)
+    }
+}
+
 /// Sends the script from a thread of its own.
 pub struct Load {
     pub clock: Arc<Clock>,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Asks a reader for its watermark, in epoch milliseconds.
+pub type Reader = Box<dyn Fn() -> Option<i64> + Send>;
+
 /// How often readers are asked how far they are.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
 impl Load {
-    /// `readers` tell their watermarks, in epoch milliseconds.
-    pub fn start<R>(producer: Producer, topic: String, readers: Vec<R>) -> Load
-    where
-        R: Fn() -> Option<i64> + Send + 'static,
-    {
+    /// The script does not run away from the `readers`.
+    pub fn start(producer: Producer, topic: String, spread: Spread, readers: Vec<Reader>) -> Load {
         let clock = Arc::new(Clock::default());
         let count = readers.len();
         let sends = std::thread::spawn({
             let clock = clock.clone();
-            move || run(&producer, &topic, &clock, count)
+            move || run(&producer, &topic, spread, &clock, count)
         });
         let follows = std::thread::spawn({
             let clock = clock.clone();
@@ -138,7 +153,7 @@ impl Drop for Load {
     }
 }
 
-fn run(producer: &Producer, topic: &str, clock: &Clock, readers: usize) {
+fn run(producer: &Producer, topic: &str, spread: Spread, clock: &Clock, readers: usize) {
     let mut payload = String::new();
     for step in 0.. {
         let started = Instant::now();
@@ -147,7 +162,7 @@ fn run(producer: &Producer, topic: &str, clock: &Clock, readers: usize) {
             return;
         }
         for partition in 0..PARTITIONS {
-            for service in 0..SERVICES + BYSTANDERS {
+            for service in (0..SERVICES + BYSTANDERS).filter(|service| spread.goes_to(*service, partition)) {
                 let status = if service < SERVICES && clock.is_bad(service, step) { 503 } else { 200 };
                 payload.clear();
                 let (ts, latency) = (START_MS + step * STEP_MS, 5 + (service * 7 + step * 13) % 400);

@@ -6,6 +6,7 @@ mod support;
 
 mod kills;
 mod load;
+mod members;
 mod process;
 mod receivers;
 mod trouble;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::load::Reader;
 use crate::receivers::Receivers;
 use crate::support::cluster::Cluster;
 use crate::support::wait::{PATIENCE, wait_for};
@@ -80,6 +81,20 @@ impl Foghorn {
         std::fs::write(folder.path().join("foghorn.yaml"), config).expect("written");
         std::fs::write(folder.path().join("rules.yaml"), RULES).expect("written");
         Foghorn { folder, child: None, probe: Probe::default() }
+    }
+
+    /// With rules that are local: each service has its partition, so a window holds a fourth of the events. Members that
+    /// were killed are missed soon.
+    pub fn local(self) -> Foghorn {
+        let rules = RULES.replace("by: [service]\n", "by: [service]\n        local: true\n").replace("!= 200", "!= 50");
+        std::fs::write(self.folder.path().join("rules.yaml"), rules).expect("written");
+        let path = self.folder.path().join("foghorn.yaml");
+        let config = std::fs::read_to_string(&path).expect("just written");
+        let session = "properties: { session.timeout.ms: 4000, heartbeat.interval.ms: 300, ";
+        if !config.contains("session.timeout.ms") {
+            std::fs::write(&path, config.replace("properties: { ", session)).expect("written");
+        }
+        self
     }
 
     pub fn state(&self) -> PathBuf {
@@ -222,6 +237,24 @@ impl Probe {
         let values: Vec<f64> =
             text.lines().filter(of).filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
         (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// Tells the load how far it is.
+    pub fn reader(&self) -> Reader {
+        let probe = self.clone();
+        Box::new(move || probe.watermark())
+    }
+
+    /// The partitions it reads, and how far each is, in epoch milliseconds.
+    pub fn partitions(&self) -> Vec<(String, Option<i64>)> {
+        let Some((_, text)) = self.get("/api/v1/status") else { return Vec::new() };
+        let status: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let partitions = status["data"]["streams"][0]["partitions"].as_array().cloned().unwrap_or_default();
+        let millis = |text: &str| text.parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond());
+        let one = |partition: serde_json::Value| {
+            (partition["source"].as_str().unwrap_or("?").to_owned(), partition["watermark"].as_str().and_then(millis))
+        };
+        partitions.into_iter().map(one).collect()
     }
 
     /// The stream's watermark, in epoch milliseconds.

@@ -7,7 +7,7 @@ use foghorn::edge::standins::Misbehaviour;
 use rstest::rstest;
 
 use crate::kills::Pair;
-use crate::load::{Load, PARTITIONS};
+use crate::load::{Load, PARTITIONS, Spread};
 use crate::process::Foghorn;
 use crate::receivers::Receivers;
 use crate::support::apache::Apache;
@@ -70,8 +70,7 @@ impl Alone {
         cluster.create_topic(&topic, PARTITIONS);
         let told = Receivers::start();
         let mut foghorn = Foghorn::new(cluster, &topic, &unique("trouble"), &told.config());
-        let probe = foghorn.probe.clone();
-        let load = Load::start(cluster.producer(), topic, vec![move || probe.watermark()]);
+        let load = Load::start(cluster.producer(), topic, Spread::Everywhere, vec![foghorn.probe.reader()]);
         let started = Instant::now();
         foghorn.start(None);
         foghorn.wait_until_judging(started);

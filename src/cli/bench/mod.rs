@@ -269,6 +269,7 @@ fn full(world: &World, args: &BenchArgs, consumer: ConsumerConfig, load: &mut Lo
         status: status.clone(),
         restore: Vec::new(),
         memory: None,
+        sharing: None,
         reloads: None,
         operations: None,
     };

@@ -116,6 +116,7 @@ async fn play(args: &DemoArgs, global: &GlobalArgs) -> Result<ExitCode, CommandE
         status: status.clone(),
         restore: Vec::new(),
         memory: None,
+        sharing: None,
         reloads: None,
         operations: Some(operations),
     };

@@ -18,6 +18,7 @@ impl Checker<'_> {
         let brokers = self.brokers(raw);
         let group = self.name_or(&raw.group, defaults::GROUP, "group");
         let client_id = self.name_or(&raw.client_id, defaults::GROUP, "client_id");
+        let handover_topic = raw.handover_topic.get().map(|at| self.topic_name(at));
         let tls = raw.tls.get().map(|tls| self.tls(tls));
         let sasl = raw.sasl.get().map(|sasl| self.sasl(sasl));
         let start = match raw.start.get() {
@@ -37,6 +38,7 @@ impl Checker<'_> {
             brokers: brokers?,
             group: group?,
             client_id: client_id?,
+            handover_topic: transpose(handover_topic)?,
             tls: transpose(tls)?,
             sasl: transpose(sasl)?,
             start: start?,

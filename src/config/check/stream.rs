@@ -134,7 +134,7 @@ impl Checker<'_> {
     }
 
     /// A topic that is written to, so no pattern.
-    fn topic_name(&mut self, at: &At<String>) -> Option<Arc<str>> {
+    pub(super) fn topic_name(&mut self, at: &At<String>) -> Option<Arc<str>> {
         if at.value.starts_with('^') {
             self.log.error(Code::BadStream, at.place, "a pattern is no topic to write to").hint("name one topic");
             return None;

@@ -14,7 +14,7 @@ use super::events::{BatchLimits, SourceEvent};
 use super::native::Waker;
 use super::outbox::Outbox;
 use super::partitions::Intake;
-use super::positions::ResumePositions;
+use super::positions::{Arrivals, ResumePositions};
 use super::reader::{self, Command, Reader};
 use super::settings::KafkaSettings;
 use super::status::{ConsumerStats, Problems};
@@ -35,6 +35,8 @@ pub struct ConsumerConfig {
     /// nothing is read, of them or of others: librdkafka pauses all. Zero lets them go as soon as the shards are told.
     /// The group waits for it, so it must be shorter than `max.poll.interval.ms`.
     pub revoke_grace: Duration,
+    /// Who is asked before partitions begin to be read, if anybody.
+    pub arrivals: Option<Arc<dyn Arrivals>>,
 }
 
 impl ConsumerConfig {
@@ -45,6 +47,7 @@ impl ConsumerConfig {
             batch: BatchLimits::default(),
             resume: ResumePositions::default(),
             revoke_grace: Duration::ZERO,
+            arrivals: None,
         }
     }
 }
@@ -88,7 +91,12 @@ pub fn start(config: ConsumerConfig, outputs: Vec<Sender<SourceEvent>>) -> Resul
     let thread = std::thread::Builder::new().name("kafka-consumer".into());
     let thread = thread.spawn({
         let (waker, stats) = (waker.clone(), stats.clone());
-        let plan = reader::Plan { start: config.settings.start, resume: config.resume, grace: config.revoke_grace };
+        let plan = reader::Plan {
+            start: config.settings.start,
+            resume: config.resume,
+            grace: config.revoke_grace,
+            arrivals: config.arrivals,
+        };
         move || {
             waker.adopt_current();
             Reader::new(&consumer, intake, plan, received, waker, stats).run();

@@ -35,6 +35,7 @@ mod context;
 pub mod embedded;
 mod events;
 mod gaps;
+pub mod handover;
 mod lookup;
 mod members;
 mod native;
@@ -53,9 +54,10 @@ use std::time::Duration;
 pub use consumer::{ConsumerConfig, ConsumerHandle, start};
 pub use embedded::EmbeddedCluster;
 pub use events::{BatchLimits, SourceEvent};
+pub use handover::{Handover, HandoverError, PublishError, Publishing};
 pub use lookup::check_topics;
-pub use members::check_alone;
-pub use positions::ResumePositions;
+pub use members::{Company, check_company, local_client_id};
+pub use positions::{Arrivals, ResumePositions};
 pub use producer::{
     Compression, DeadLetter, DeadLetterProducer, Outgoing, Producer, ProducerCounts, ProducerOptions, SendError,
 };
@@ -97,9 +99,16 @@ pub enum KafkaError {
     NoAnswer { brokers: String, within: Duration, reason: String },
     #[error(
         "the consumer group `{group}` has another member: {others}. Two Foghorns in one group would each see half of the \
-         events; stop the other, or give this one a `kafka.group` of its own"
+         events, and {because}; stop the other, or give this one a `kafka.group` of its own"
     )]
-    NotAlone { group: String, others: String },
+    NotAlone { group: String, others: String, because: String },
+    #[error(
+        "the consumer group `{group}` has a member that is no Foghorn with local rules: {others}. It would see half of the \
+         events; stop it, or give this one a `kafka.group` of its own"
+    )]
+    OtherNotLocal { group: String, others: String },
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     #[error("the thread of the Kafka consumer could not be started")]
     Thread(#[source] std::io::Error),
     #[error("the consumer thread ended by a fault of Foghorn's own: {0}")]

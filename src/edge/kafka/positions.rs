@@ -57,6 +57,16 @@ impl FromIterator<Position> for ResumePositions {
     }
 }
 
+/// Asked before partitions that were just assigned begin to be read: where what is known of them goes on.
+pub trait Arrivals: std::fmt::Debug + Send + Sync {
+    /// Finds that out and says it to the [`ResumePositions`]. Called on the consumer's thread, where it may wait a few
+    /// seconds; called again a second after it failed.
+    ///
+    /// # Errors
+    /// It cannot be found out now; why.
+    fn arrive(&self, sources: &[SourceId]) -> Result<(), String>;
+}
+
 pub struct StartPositions {
     start: Start,
     resume: ResumePositions,

@@ -17,7 +17,7 @@ use super::context::{Context, Rebalance, accept, give_up};
 use super::gaps::LogStarts;
 use super::native::{Queue, Room, Waker, cached_watermarks, commit};
 use super::partitions::{Intake, Partition};
-use super::positions::{ResumePositions, StartPositions, sources};
+use super::positions::{Arrivals, ResumePositions, StartPositions, sources};
 use super::settings::Start;
 use super::status::{ConsumerStats, PartitionStats, ProblemKind, Problems};
 use crate::model::position::{Position, SourceId};
@@ -65,6 +65,7 @@ pub struct Plan {
     pub start: Start,
     pub resume: ResumePositions,
     pub grace: Duration,
+    pub arrivals: Option<Arc<dyn Arrivals>>,
 }
 
 /// A rebalance between being told and being answered.
@@ -110,6 +111,7 @@ pub struct Reader<'c> {
     room: Room,
     log_starts: LogStarts<'c>,
     positions: StartPositions,
+    arrivals: Option<Arc<dyn Arrivals>>,
     moving: Option<Moving>,
     commits: Commits,
     phase: Phase,
@@ -148,6 +150,7 @@ impl<'c> Reader<'c> {
             room: Room::new(MESSAGES_A_CALL),
             log_starts: LogStarts::new(consumer),
             positions: StartPositions::new(plan.start, plan.resume),
+            arrivals: plan.arrivals,
             moving: None,
             commits: Commits::default(),
             phase: Phase::Reading,
@@ -321,7 +324,6 @@ impl<'c> Reader<'c> {
                 let sources = sources(&list);
                 tracing::info!(partitions = %names(&sources), "Kafka: assigned");
                 self.problems.clear_by_assignment(&sources);
-                self.intake.assign(sources);
                 self.begin(list);
             }
             Some(Rebalance::Revoke { list, lost }) => {
@@ -342,12 +344,15 @@ impl<'c> Reader<'c> {
 
     /// Finds out where to start and starts, or tries again later.
     fn begin(&mut self, mut list: TopicPartitionList) {
-        if let Err(error) = self.positions.set(self.consumer, &mut list) {
-            self.problems.add(ProblemKind::Start, &error.to_string());
+        let arrived = self.arrivals.as_ref().map_or(Ok(()), |arrivals| arrivals.arrive(&sources(&list)));
+        let set = |()| self.positions.set(self.consumer, &mut list).map_err(|error| error.to_string());
+        if let Err(why) = arrived.and_then(set) {
+            self.problems.add(ProblemKind::Start, &why);
             self.moving = Some(Moving::Starting { list, again_at: Instant::now() + RETRY_AFTER });
             return;
         }
         self.problems.clear(|kind| kind == ProblemKind::Start);
+        self.intake.assign(sources(&list));
         for element in list.elements() {
             let source = SourceId::new(element.topic(), element.partition());
             if let Offset::Offset(offset) = element.offset() {

@@ -4,16 +4,17 @@
 //! kind and place. A desk that is restored under another configuration keeps its alerts and everything that still has a
 //! place; alerts that fire are routed anew, and join the groups they are not in yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::clashes::Clash;
 use super::{Desk, DeskOutput, Entry};
 use crate::alert::group::{Group, Leg};
 use crate::alert::life::{Alert, AlertId};
 use crate::alert::silence::{Silence, Silences};
-use crate::model::{EventTime, WallTime};
+use crate::model::{EventTime, SourceId, WallTime};
 use crate::notify::outbox::{DeadLetter, OutboxCut};
 
 /// Everything a desk holds.
@@ -21,30 +22,35 @@ use crate::notify::outbox::{DeadLetter, OutboxCut};
 pub struct DeskCut {
     pub now: WallTime,
     pub alerts: Vec<Alert>,
-    groups: Vec<GroupCut>,
+    pub(super) groups: Vec<GroupCut>,
     /// When groups that are over began, oldest first.
-    past: Vec<(Arc<str>, EventTime)>,
+    pub(super) past: Vec<(Arc<str>, EventTime)>,
     pub outbox: OutboxCut,
     /// Groups owed what was given up, by target.
-    owed: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    pub(super) owed: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     dead_letters: Vec<DeadLetter>,
     /// Journal entries made so far.
     pub journal_total: u64,
     full: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    clashes: Vec<Clash>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    unconfirmed: BTreeSet<SourceId>,
     /// Since version 2 of the format.
     #[serde(default)]
-    silences: Vec<Arc<Silence>>,
+    pub(super) silences: Vec<Arc<Silence>>,
 }
 
+/// One group, by names that outlive a configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct GroupCut {
+pub(super) struct GroupCut {
     /// The route's key.
     route: Arc<str>,
     receiver: Arc<str>,
     /// The targets of the legs, in their order.
     targets: Vec<Arc<str>>,
     not_before: EventTime,
-    group: Group,
+    pub(super) group: Group,
 }
 
 /// What of a cut had no place in the desk that was restored from it.
@@ -61,25 +67,30 @@ impl Desk {
     /// moment bring nothing back.
     pub fn cut(&mut self) -> DeskCut {
         self.alerts.cut();
-        let group = |entry: &Entry| GroupCut {
-            route: self.config.routes.node(entry.group.route).key.clone(),
-            receiver: self.config.receivers[entry.receiver].name.clone(),
-            targets: self.lanes_of[entry.receiver].iter().map(|lane| self.lanes[lane.0].target.clone()).collect(),
-            not_before: entry.not_before,
-            group: entry.group.clone(),
-        };
         let owed = self.lanes.iter().filter(|lane| !lane.owed.is_empty());
         DeskCut {
             now: self.now,
             alerts: self.alerts.iter().cloned().collect(),
-            groups: self.groups.values().map(group).collect(),
-            past: self.past.in_order(),
+            groups: self.groups.values().map(|entry| self.group_cut(entry)).collect(),
+            past: self.past.in_order().collect(),
             outbox: self.outbox.cut(),
             owed: owed.map(|lane| (lane.target.clone(), lane.owed.iter().cloned().collect())).collect(),
             dead_letters: self.dead_letters.iter().cloned().collect(),
             journal_total: self.journal.total(),
             full: self.alerts.full,
             silences: self.silences.iter().cloned().collect(),
+            clashes: self.clashes.cut(),
+            unconfirmed: self.unconfirmed.clone(),
+        }
+    }
+
+    pub(super) fn group_cut(&self, entry: &Entry) -> GroupCut {
+        GroupCut {
+            route: self.config.routes.node(entry.group.route).key.clone(),
+            receiver: self.config.receivers[entry.receiver].name.clone(),
+            targets: self.lanes_of[entry.receiver].iter().map(|lane| self.lanes[lane.0].target.clone()).collect(),
+            not_before: entry.not_before,
+            group: entry.group.clone(),
         }
     }
 
@@ -101,25 +112,32 @@ impl Desk {
                 dropped.groups.push(key);
             }
         }
-        for lane in &mut self.lanes {
-            let owed = cut.owed.get(&lane.target).into_iter().flatten();
-            lane.owed = owed.filter(|key| self.groups.contains_key(*key)).cloned().collect();
-        }
+        self.restore_owed(&cut.owed);
         let gone = self.outbox.restore(cut.outbox).into_iter();
         let each = |(receiver, kind, groups): (Arc<str>, Arc<str>, Vec<Arc<str>>)| {
             groups.into_iter().map(move |group| (receiver.clone(), kind.clone(), group))
         };
         dropped.notifications = gone.flat_map(each).collect();
         self.dead_letters = cut.dead_letters.into();
-        self.rejoin(out);
+        self.clashes.restore(cut.clashes);
+        self.unconfirmed = cut.unconfirmed;
+        let firing = self.alerts.iter().filter(|alert| alert.is_firing()).map(|alert| alert.id).collect();
+        self.rejoin(firing, out);
         for key in self.groups.keys().cloned().collect::<Vec<_>>() {
             self.reschedule(&key, out);
         }
         dropped
     }
 
+    pub(super) fn restore_owed(&mut self, owed: &BTreeMap<Arc<str>, Vec<Arc<str>>>) {
+        for lane in &mut self.lanes {
+            let owed = owed.get(&lane.target).into_iter().flatten();
+            lane.owed.extend(owed.filter(|key| self.groups.contains_key(*key)).cloned());
+        }
+    }
+
     /// Whether the group has a place under this configuration.
-    fn restore_group(&mut self, cut: GroupCut) -> bool {
+    pub(super) fn restore_group(&mut self, cut: GroupCut) -> bool {
         let route = self.config.routes.nodes().find(|(_, node)| node.key == cut.route).map(|(id, _)| id);
         let receiver = self.config.receiver_index.get(&cut.receiver).copied();
         let (Some(route), Some(receiver)) = (route, receiver) else { return false };
@@ -138,8 +156,7 @@ impl Desk {
     }
 
     /// Routes what fires as if it had just begun; where it is in the groups already, nothing happens.
-    fn rejoin(&mut self, out: &mut Vec<DeskOutput>) {
-        let firing: Vec<AlertId> = self.alerts.iter().filter(|alert| alert.is_firing()).map(|alert| alert.id).collect();
+    pub(super) fn rejoin(&mut self, firing: Vec<AlertId>, out: &mut Vec<DeskOutput>) {
         for id in firing {
             let alert = self.alerts.get(id).expect("it was just there");
             let wanted: Vec<Arc<str>> = self
@@ -149,7 +166,7 @@ impl Desk {
                 .into_iter()
                 .map(|route| {
                     let node = self.config.routes.node(route);
-                    node.group_key(&node.group_by.labels_of(&alert.labels))
+                    node.group_key(&node.group_by.labels_of(&alert.labels), alert.home.as_deref())
                 })
                 .collect();
             let kept = |key: &&Arc<str>| self.groups.get(*key).is_some_and(|entry| entry.group.fires(id));

@@ -1,4 +1,5 @@
-//! Foghorn's alerts about itself: a source that stands still, a rule that has too many groups, a desk that is full.
+//! Foghorn's alerts about itself: a source that stands still, a rule that has too many groups or is not as local as it
+//! says, a desk that is full.
 //!
 //! They are ordinary alerts, routed and grouped like any other, because whoever is paged by a rule has to be paged when
 //! that rule has gone blind. They have no rule file; their rule group is `foghorn`.
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use super::DeskConfig;
 use super::table::AlertTable;
-use crate::alert::life::Alert;
+use crate::alert::life::{Alert, AlertName};
 use crate::model::signal::ResolvedBecause;
 use crate::model::{
     Comparison, EventTime, Evidence, Labels, Loss, Millis, RuleMeta, Signal, SourceId, Transition, WallTime,
@@ -18,6 +19,7 @@ pub const META_GROUP: &str = "foghorn";
 pub const SOURCE_STALLED: &str = "FoghornSourceStalled";
 pub const RULE_DEGRADED: &str = "FoghornRuleDegraded";
 pub const INPUT_LOST: &str = "FoghornInputLost";
+pub const RULE_NOT_LOCAL: &str = "FoghornRuleNotLocal";
 pub const DESK_FULL: &str = "FoghornDeskFull";
 
 /// They have a place in a full table: they are few, and say that it is full.
@@ -95,6 +97,36 @@ pub(super) fn rule_degraded(
 
 pub(super) fn rule_restored(config: &DeskConfig, now: WallTime, rule: &RuleMeta) -> Signal {
     signal(config, now, RULE_DEGRADED, "warning", rule_labels(rule), false)
+}
+
+/// `one` and `other` raise `alert` at once.
+pub(super) fn rule_not_local(
+    config: &DeskConfig,
+    now: WallTime,
+    rule: &RuleMeta,
+    alert: &AlertName,
+    one: &SourceId,
+    other: &SourceId,
+) -> Signal {
+    Signal {
+        annotations: vec![
+            ("summary".into(), format!("rule {rule} says `local: true`, and its groups are in several partitions")),
+            (
+                "description".into(),
+                format!(
+                    "{alert} is raised from {one} and from {other}. Each sees a part of the group only, and what {other} \
+                     says is not told. Let the producer key its records by what the rule groups by, or take \
+                     `local: true` off the rule."
+                ),
+            ),
+        ],
+        evidence: Arc::new(Evidence { condition: "a group is in two partitions".into(), ..Evidence::default() }),
+        ..signal(config, now, RULE_NOT_LOCAL, "warning", rule_labels(rule), true)
+    }
+}
+
+pub(super) fn rule_local_again(config: &DeskConfig, now: WallTime, rule: &RuleMeta) -> Signal {
+    signal(config, now, RULE_NOT_LOCAL, "warning", rule_labels(rule), false)
 }
 
 /// The rule that an alert of [`rule_degraded`] is about.
@@ -236,6 +268,7 @@ fn signal(
         annotations: Vec::new(),
         value: None,
         evidence: Arc::new(Evidence::default()),
+        home: None,
     }
 }
 

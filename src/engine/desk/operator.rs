@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Desk, DeskOutput};
 use crate::alert::life::{AlertId, AlertName};
-use crate::alert::silence::{Done, Silence, SilenceId, SilenceRefused, Turn, Wish};
+use crate::alert::silence::{Done, Silence, SilenceId, SilenceRefused, SilenceState, Turn, Wish};
 use crate::engine::journal::Decision;
 
 /// Who wants something.
@@ -132,14 +132,46 @@ impl Desk {
             }
             match self.silences.hiding(&name.labels).cloned() {
                 Some(other) => self.hide(id, &name, &groups, &other, out),
-                None => {
-                    for key in &groups {
-                        self.groups.get_mut(key).expect("looked up above").group.reveal(id, self.now);
-                    }
-                    self.enter(Decision::Unsilenced { alert: name, silence: silence.clone() }, out);
-                }
+                None => self.reveal(id, name, &groups, Some(silence.clone()), out),
             }
             touched.extend(groups);
+        }
+    }
+
+    /// Silences that were made at another desk, whose alerts came here.
+    pub(super) fn learn_silences(&mut self, silences: Vec<Arc<Silence>>, out: &mut Vec<DeskOutput>) {
+        silences.iter().for_each(|silence| self.silences.learn(silence, self.now));
+        self.turn_silences(out);
+    }
+
+    /// Sees to `K5` in groups that were hidden in by another desk.
+    pub(super) fn hide_again(&mut self, which: impl Fn(&str) -> bool, out: &mut Vec<DeskOutput>) {
+        for (id, name, mut groups) in self.in_groups(|_| true) {
+            groups.retain(|key| which(key));
+            let hidden = groups.iter().find_map(|key| self.groups[key].group.hidden_by(id));
+            let by = hidden.and_then(|by| self.silences.get(by)).cloned();
+            match (hidden, self.silences.hiding(&name.labels).cloned()) {
+                _ if by.as_ref().is_some_and(|by| by.state(self.now) == SilenceState::Active) => {}
+                (_, Some(silence)) if !groups.is_empty() => self.hide(id, &name, &groups, &silence, out),
+                (Some(_), None) => self.reveal(id, name, &groups, by, out),
+                _ => {}
+            }
+        }
+    }
+
+    fn reveal(
+        &mut self,
+        id: AlertId,
+        alert: AlertName,
+        groups: &[Arc<str>],
+        silence: Option<Arc<Silence>>,
+        out: &mut Vec<DeskOutput>,
+    ) {
+        for key in groups {
+            self.groups.get_mut(key).expect("a group lives while an alert is in it").group.reveal(id, self.now);
+        }
+        if let Some(silence) = silence {
+            self.enter(Decision::Unsilenced { alert, silence }, out);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Desk, DeskOutput, Entry};
-use crate::alert::group::{Flush, LegState, Manner, Shown};
+use crate::alert::group::{Flush, LegState, Manner, Shown, WaitReason};
 use crate::engine::journal::Decision;
 use crate::model::{AlertView, Notification, SendReason, ThreadHandle};
 use crate::notify::outbox::{DeadLetter, LaneId, OutboxEvent};
@@ -23,6 +23,14 @@ impl Desk {
             timing: self.config.routes.node(entry.group.route).timing,
             send_resolved: self.lanes[lane.0].send_resolved,
             owed_max: self.config.bounds.owed_max,
+        }
+    }
+
+    /// What a leg of a group does next.
+    pub(super) fn next(&self, entry: &Entry, leg: usize) -> Flush {
+        match self.is_doubted(&entry.group.key) {
+            true => Flush::Wait(WaitReason::Unconfirmed),
+            false => entry.group.judge(leg, self.manner(entry, leg), self.now),
         }
     }
 

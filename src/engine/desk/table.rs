@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::alert::life::{Alert, AlertId, AlertName, Change, Ignored, Life};
 use crate::engine::desk::meta;
 use crate::engine::journal::Seen;
-use crate::model::{EventTime, Signal, WallTime};
+use crate::model::{EventTime, Signal, SourceId, WallTime};
 
 /// A signal found no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +18,25 @@ pub struct Refused {
 /// What became of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    Changed { id: AlertId, change: Change, displaced: Option<AlertName> },
+    Changed {
+        id: AlertId,
+        change: Change,
+        displaced: Option<AlertName>,
+    },
     Nothing(Ignored),
+    /// Another home has it, and it is not over there.
+    Elsewhere {
+        id: AlertId,
+        home: Option<Arc<SourceId>>,
+    },
     Refused(Refused),
+}
+
+/// An alert that was forgotten: by whom it was last spoken of, and when.
+#[derive(Debug)]
+struct Gone {
+    home: Option<Arc<SourceId>>,
+    at: EventTime,
 }
 
 #[derive(Debug)]
@@ -39,7 +55,7 @@ pub(super) struct AlertTable {
     pub(super) refused: u64,
     /// Alerts that were forgotten since the last cut, with their last signal: what shards say again after a restart from
     /// that cut must not bring them back. Kept only where cuts are taken.
-    gone: Option<BTreeMap<AlertId, EventTime>>,
+    gone: Option<BTreeMap<AlertId, Gone>>,
 }
 
 impl AlertTable {
@@ -88,11 +104,15 @@ impl AlertTable {
 
     pub(super) fn take(&mut self, now: WallTime, signal: &Signal) -> Taken {
         let id = AlertId::of(&signal.rule, &signal.labels);
-        if self.gone.as_ref().and_then(|gone| gone.get(&id)).is_some_and(|at| signal.at <= *at) {
+        let replayed = |gone: &Gone| gone.home == signal.home && signal.at <= gone.at;
+        if self.gone.as_ref().and_then(|gone| gone.get(&id)).is_some_and(replayed) {
             return Taken::Nothing(Ignored::Stale);
         }
         let known = self.alerts.get(&id).map(|alert| (alert.life, alert.changed_at));
         let lively = known.is_some_and(|(life, _)| !matches!(life, Life::Resolved { .. }));
+        if let Some(home) = self.held_elsewhere(id, &signal.home) {
+            return Taken::Elsewhere { id, home: home.clone() };
+        }
         let mut displaced = None;
         if !lively && self.live() >= self.alerts_max && !meta::is_meta(&signal.rule) {
             let (would_be, change) = match self.alerts.get(&id) {
@@ -122,7 +142,7 @@ impl AlertTable {
             }
         };
         if change == Change::Dropped {
-            self.forget(id, signal.at);
+            self.forget(id, signal.home.clone(), signal.at);
         }
         self.file(id);
         match change {
@@ -159,11 +179,44 @@ impl AlertTable {
         }
     }
 
-    fn forget(&mut self, id: AlertId, at: EventTime) {
+    fn forget(&mut self, id: AlertId, home: Option<Arc<SourceId>>, at: EventTime) {
         self.alerts.remove(&id);
         if let Some(gone) = &mut self.gone {
-            gone.insert(id, at);
+            gone.insert(id, Gone { home, at });
         }
+    }
+
+    /// The home that has the alert while it is not over, where that is not `home`.
+    fn held_elsewhere(&self, id: AlertId, home: &Option<Arc<SourceId>>) -> Option<&Option<Arc<SourceId>>> {
+        let alert = self.alerts.get(&id)?;
+        (!matches!(alert.life, Life::Resolved { .. }) && alert.home != *home).then_some(&alert.home)
+    }
+
+    /// Takes an alert as another desk knew it. Gives it back where another home has it, or there is no room.
+    pub(super) fn adopt(&mut self, alert: Alert) -> Result<(), Box<Alert>> {
+        let live = !matches!(alert.life, Life::Resolved { .. });
+        if self.held_elsewhere(alert.id, &alert.home).is_some() || (live && self.live() >= self.alerts_max) {
+            return Err(Box::new(alert));
+        }
+        let id = alert.id;
+        if let Some(Alert { life: Life::Resolved { .. }, changed_at, .. }) = self.alerts.get(&id) {
+            self.resolved.remove(&(*changed_at, id));
+        }
+        self.alerts.insert(id, alert);
+        self.file(id);
+        Ok(())
+    }
+
+    /// Forgets the alerts of a home. How many.
+    pub(super) fn release(&mut self, home: &SourceId) -> usize {
+        let of_home = |alert: &&Alert| alert.home.as_deref() == Some(home);
+        let ids: Vec<AlertId> = self.alerts.values().filter(of_home).map(|alert| alert.id).collect();
+        for id in &ids {
+            let alert = self.alerts.remove(id).expect("it was just there");
+            self.resolved.remove(&(alert.changed_at, *id));
+            self.pending.remove(id);
+        }
+        ids.len()
     }
 
     /// From here on, what is forgotten is remembered until the next cut.
@@ -199,8 +252,8 @@ impl AlertTable {
     pub(super) fn trim(&mut self) {
         while self.resolved.len() > self.resolved_max {
             let (_, oldest) = self.resolved.pop_first().expect("longer than the bound");
-            let at = self.alerts[&oldest].at;
-            self.forget(oldest, at);
+            let (home, at) = (self.alerts[&oldest].home.clone(), self.alerts[&oldest].at);
+            self.forget(oldest, home, at);
         }
     }
 }

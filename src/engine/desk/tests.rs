@@ -2,7 +2,9 @@
 //! `UPDATE_EXPECT=1` rewrites the answers; read the diff.
 
 mod bounds;
+mod clashes;
 mod grouping;
+mod homes;
 mod properties;
 mod receivers;
 mod silences;

@@ -80,7 +80,7 @@ impl Desk {
             let leg = |(index, lane): (usize, &LaneId)| LegView {
                 target: self.lanes[lane.0].target.clone(),
                 state: group.legs[index].state,
-                next: group.judge(index, self.manner(entry, index), self.now),
+                next: self.next(entry, index),
             };
             GroupView {
                 key: group.key.clone(),

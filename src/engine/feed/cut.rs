@@ -305,6 +305,7 @@ pub fn ended(feed: &FeedCut, rule: &Arc<RuleMeta>, active: &ActiveCut, because: 
         annotations: annotations.clone(),
         value: None,
         evidence: Arc::new(Evidence::default()),
+        home: None,
     }
 }
 

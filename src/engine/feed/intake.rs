@@ -39,6 +39,17 @@ pub struct FeedCounts {
     pub saturated: u64,
 }
 
+impl FeedCounts {
+    pub fn add(&mut self, other: FeedCounts) {
+        self.rows += other.rows;
+        self.filtered += other.filtered;
+        self.late += other.late;
+        self.overflowed += other.overflowed;
+        self.recorded += other.recorded;
+        self.saturated += other.saturated;
+    }
+}
+
 /// Reused from batch to batch, so that a known group costs no allocation.
 #[derive(Default)]
 struct Buffers {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::trail::Trail;
 use super::{AWAY_MAX, FeedState, Peer, PeerExemplars, Shard, ShardInput, ShardOutput, StreamState};
 use crate::engine::feed::cut::{self as feed_cut, RestoreError, Restoring};
 use crate::engine::limit::{self, LimitChange, LimitNews};
@@ -134,6 +135,7 @@ impl Shard {
                 .map(|(s, plan)| s.cut(&plan.schema.name))
                 .collect(),
             feeds,
+            cell: None,
         }
     }
 
@@ -326,6 +328,8 @@ impl StreamState {
             whole_since: self.whole_since,
             earliest: self.earliest,
             sources,
+            trail: self.trail.as_ref().map(Trail::steps).unwrap_or_default(),
+            reread: self.reread,
         }
     }
 
@@ -350,6 +354,8 @@ impl StreamState {
             self.covered_since = self.covered_since.into_iter().chain(cut.covered_since).min();
             self.earliest = self.earliest.into_iter().chain(cut.earliest).min();
             self.whole_since = self.whole_since.max(cut.whole_since);
+            self.trail.iter_mut().for_each(|trail| trail.restore(&cut.trail));
+            self.reread = cut.reread;
             for source in &cut.sources {
                 let known = self.parked.entry(source.source.clone()).or_insert_with(|| source.clone());
                 if newer(source, known) {
@@ -444,6 +450,9 @@ impl StreamState {
 
     /// Nothing is left to read, now.
     pub(super) fn at_end(&mut self, source: &SourceId, now: WallTime) {
+        if self.reread.is_some() {
+            return; // it may have been its end for who read it before
+        }
         self.watermarks.at_end(source, now);
         // The clock may have been set back; events that were seen are no older than those that were not.
         let seen = self.progress.iter().filter_map(|shard| shard.latest).chain(self.watermarks.newest()).max();
@@ -466,6 +475,7 @@ impl Shard {
             if state.watermarks.mark(source).is_none() {
                 continue;
             }
+            state.skip_reread(source, lost);
             if lost.is_none() {
                 state.offsets.remove(source); // what is read now was not read before
             }

@@ -193,3 +193,42 @@ pub struct StreamStatus {
     pub watermark: Option<EventTime>,
     pub sources: Vec<SourceReport>,
 }
+
+impl ShardStatus {
+    /// With what another shard of the same plan has.
+    pub fn with(mut self, other: ShardStatus) -> ShardStatus {
+        self.streams.iter_mut().zip(other.streams).for_each(|(mine, theirs)| mine.add(theirs));
+        for (mine, theirs) in self.rules.iter_mut().zip(other.rules) {
+            mine.groups += theirs.groups;
+            mine.active += theirs.active;
+            mine.evaluations += theirs.evaluations;
+        }
+        self.window_bytes += other.window_bytes;
+        self.saturated += other.saturated;
+        self.judging += other.judging;
+        self
+    }
+
+    /// Its counters alone: the shard is gone, and what it held with it.
+    pub fn retired(mut self) -> ShardStatus {
+        for stream in &mut self.streams {
+            (stream.watermark, stream.sources) = (None, Vec::new());
+        }
+        self.rules.iter_mut().for_each(|rule| (rule.groups, rule.active) = (0, 0));
+        self.window_bytes = 0;
+        self
+    }
+}
+
+impl StreamStatus {
+    fn add(&mut self, other: StreamStatus) {
+        self.records += other.records;
+        self.record_bytes += other.record_bytes;
+        self.events += other.events;
+        self.repeats += other.repeats;
+        self.refused.merge(&other.refused);
+        self.feeds.iter_mut().zip(other.feeds).for_each(|(mine, theirs)| mine.add(theirs));
+        self.watermark = self.watermark.into_iter().chain(other.watermark).min();
+        self.sources.extend(other.sources);
+    }
+}

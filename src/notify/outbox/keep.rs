@@ -15,17 +15,17 @@ use crate::notify::retry::Jitter;
 pub struct OutboxCut {
     next_id: u64,
     next_ticket: u64,
-    lanes: Vec<LaneCut>,
+    pub(super) lanes: Vec<LaneCut>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct LaneCut {
-    receiver: Arc<str>,
-    kind: Arc<str>,
-    integration: usize,
+pub(super) struct LaneCut {
+    pub(super) receiver: Arc<str>,
+    pub(super) kind: Arc<str>,
+    pub(super) integration: usize,
     free_at: WallTime,
     paused_until: WallTime,
-    slots: BTreeMap<Arc<str>, Slot>,
+    pub(super) slots: BTreeMap<Arc<str>, Slot>,
     in_flight: BTreeMap<DeliveryId, Arc<str>>,
     overdue: BTreeMap<DeliveryId, Overdue>,
     jitter: Jitter,
@@ -107,7 +107,7 @@ impl Outbox {
     }
 }
 
-fn waiting((key, slot): (&Arc<str>, &Slot)) -> Option<(super::Place, Arc<str>)> {
+pub(super) fn waiting((key, slot): (&Arc<str>, &Slot)) -> Option<(super::Place, Arc<str>)> {
     match &slot.state {
         State::Waiting { place, .. } => Some((*place, key.clone())),
         State::InFlight(_) => None,

@@ -137,13 +137,16 @@ pub enum OutboxEvent {
     },
 }
 
-/// What a lane did so far. `pushed = delivered + superseded + dead + held` (`O3`).
+/// What a lane did so far. `pushed = delivered + superseded + dead + released + held` (`O3`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneCounts {
     pub pushed: u64,
     pub delivered: u64,
     pub superseded: u64,
     pub dead: u64,
+    /// They left with their partition.
+    #[serde(default)]
+    pub released: u64,
     /// Attempts, and how they failed.
     pub attempts: u64,
     pub failed: u64,

@@ -91,6 +91,24 @@ impl RuleChecker<'_> {
         Some(AbsentPolicy { after: absent.value.max(Millis(1)), expect: self.expected(by) })
     }
 
+    /// Whether every group lives in one partition. Only who made the topic knows; what cannot be so is told.
+    pub(super) fn local(&mut self) -> bool {
+        let Some(at) = self.raw.local.get().filter(|at| at.value) else { return false };
+        if self.raw.by.is_missing() || self.raw.by.get().is_some_and(|by| by.0.is_empty()) {
+            self.log
+                .error(Code::BadValue, at.place, "a rule without `by` has one group, of the events of all partitions")
+                .hint("group `by` what the records are keyed by, or leave `local` out");
+        }
+        if let Some(group) = self.raw.expect.get().and_then(|expect| expect.first()) {
+            let place = group.list.first().map_or(at.place, |(name, _)| name.place);
+            self.log
+                .error(Code::BadValue, place, "a local rule cannot `expect` groups: most partitions never see them")
+                .related(at.place, "local here")
+                .hint("leave `expect` out: a group that was seen is missed all the same; or leave `local` out");
+        }
+        true
+    }
+
     fn expected(&mut self, by: &[(Key, Place)]) -> Vec<Vec<KeyValue>> {
         let Some(raw) = self.raw.expect.get() else { return Vec::new() };
         if raw.len() > EXPECT_MAX {

@@ -456,7 +456,8 @@ impl Watch {
         }
         for lane in desk.lanes() {
             let counts = lane.counts;
-            let out = counts.delivered + counts.superseded + counts.dead + lane.held as u64;
+            let settled = counts.delivered + counts.superseded + counts.dead + counts.released;
+            let out = settled + lane.held as u64;
             same("notifications pushed, and where they went", counts.pushed, out);
         }
         let expected = self.expected;

@@ -147,10 +147,10 @@ fn a_receiver_that_hangs_is_tried_again_and_delays_nobody() {
             1m20s       | ops/slack: 2 in flight, 0 queued, last nothing, error none
             1m20s       | ops/mail: 0 in flight, 0 queued, last Delivered at 00:00:40.1, error none
             1m30s       {}:{alertname="Slow"} #1 failed at ops/slack, attempt 1: no receipt within 1m; next at 00:01:30.567
-            1m30s567ms  → ops/slack #1 New (attempt 2) firing Slow{host="a"}
+            1m30s567ms  → ops/slack #1 New (attempt 2) firing Slow{host="a"} (perhaps repeated)
             1m30s667ms  {}:{alertname="Slow"} #1 arrived at ops/slack, attempt 2, took 100ms
             1m40s       {}:{alertname="Other"} #1 failed at ops/slack, attempt 1: no receipt within 1m; next at 00:01:40.746
-            1m40s746ms  → ops/slack #1 New (attempt 2) firing Other
+            1m40s746ms  → ops/slack #1 New (attempt 2) firing Other (perhaps repeated)
             1m40s846ms  {}:{alertname="Other"} #1 arrived at ops/slack, attempt 2, took 100ms
         "#]],
     );
@@ -196,7 +196,7 @@ fn a_late_receipt_during_the_next_attempt_still_counts() {
             0s          {}:{alertname="Slow"} waits: group_wait until 00:00:30
             30s         → ops/slack #1 New firing Slow{host="a"}
             1m30s       {}:{alertname="Slow"} #1 failed at ops/slack, attempt 1: no receipt within 1m; next at 00:01:30.567
-            1m30s567ms  → ops/slack #1 New (attempt 2) firing Slow{host="a"}
+            1m30s567ms  → ops/slack #1 New (attempt 2) firing Slow{host="a"} (perhaps repeated)
             1m35s       {}:{alertname="Slow"} #1 arrived at ops/slack, attempt 1, took 1m5s, reported late
             1m35s       {}:{alertname="Slow"} waits: repeat_interval until 04:00:30
             2m          | {}:{alertname="Slow"}: 1 firing, ops/slack Told { flushed_at: WallTime(30000), sequence: 1 }, next Wait(RepeatInterval { until: WallTime(14430000) })
@@ -253,7 +253,7 @@ fn a_late_receipt_of_an_older_notification_does_not_settle_the_newer() {
             1m40s       {}:{alertname="Slow"} #1 arrived at ops/slack, attempt 1, took 1m10s, reported late
             1m40s       | {}:{alertname="Slow"}: 2 firing, ops/slack Underway { flushed_at: WallTime(80000), sequence: 2 }, next Wait(Underway { sequence: 2 })
             2m30s567ms  {}:{alertname="Slow"} #2 failed at ops/slack, attempt 1: no receipt within 1m; next at 00:02:32.059
-            2m32s59ms   → ops/slack #2 Changed (attempt 2) firing Slow{host="a"} Slow{host="b"}
+            2m32s59ms   → ops/slack #2 Changed (attempt 2) firing Slow{host="a"} Slow{host="b"} (perhaps repeated)
             2m32s159ms  {}:{alertname="Slow"} #2 arrived at ops/slack, attempt 2, took 100ms
             2m32s159ms  {}:{alertname="Slow"} waits: repeat_interval until 04:01:20
         "#]],

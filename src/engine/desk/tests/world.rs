@@ -1,5 +1,6 @@
-//! A world made of values around one desk: receivers that can fail, throttle and hang, and a clock that jumps from one
-//! deadline to the next. Driven by scripts (scenarios) and by generated storms (properties).
+//! A world made of values around a desk: receivers that can fail, throttle and hang, and a clock that jumps from one
+//! deadline to the next. Driven by scripts (scenarios) and by generated storms (properties). Where partitions move there
+//! are two members with a desk each, and one set of receivers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -9,7 +10,9 @@ use crate::alert::life::AlertName;
 use crate::alert::matcher::Matcher;
 use crate::alert::route::{GroupBy, Route, RouteTree};
 use crate::alert::silence::{SilenceId, Wish};
-use crate::engine::desk::{Desk, DeskBounds, DeskConfig, DeskInput, DeskOutput, Operation, Person, ReceiverPolicy};
+use crate::engine::desk::{
+    Desk, DeskBounds, DeskConfig, DeskInput, DeskOutput, HomeCut, Operation, Person, ReceiverPolicy,
+};
 use crate::engine::journal::{Decision, JournalEntry};
 use crate::engine::transcript::Transcript;
 use crate::model::signal::ResolvedBecause;
@@ -45,18 +48,31 @@ pub(super) struct StandIn {
     pub believes: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// A receipt on its way back.
-type Answer = (Arc<str>, DeliveryId, Outcome);
+/// A receipt on its way back to a member.
+type Answer = (Member, Arc<str>, DeliveryId, Outcome);
+
+/// `a` is 0, `b` is 1.
+pub(super) type Member = usize;
 
 pub(super) struct World {
+    /// The desk of the member whose turn it is.
     pub desk: Desk,
+    member: Member,
+    other: Desk,
+    /// Who has a partition; `a` where nothing is said.
+    owners: BTreeMap<SourceId, Member>,
+    /// What was last published of a partition.
+    parcels: BTreeMap<SourceId, HomeCut>,
+    /// Where signals come from.
+    home: Option<Arc<SourceId>>,
+    seed: u64,
     pub now: WallTime,
     pub stand_ins: BTreeMap<(Arc<str>, usize), StandIn>,
     answers: BTreeMap<(WallTime, u64), Answer>,
     sent: u64,
     /// Idempotency keys by integration for which a receipt said that they arrived (`O2`).
     arrived: BTreeSet<(Arc<str>, usize, String)>,
-    keys: BTreeMap<DeliveryId, (usize, String)>,
+    keys: BTreeMap<(Member, DeliveryId), (usize, String)>,
     pub deliveries: Vec<(WallTime, Delivery)>,
     pub transcript: Transcript,
     /// Silences asked for so far.
@@ -81,7 +97,13 @@ impl World {
         }
         let transcript = Transcript::new(&config);
         World {
+            other: Desk::new(config.clone(), seed),
             desk: Desk::new(config, seed),
+            member: 0,
+            owners: BTreeMap::new(),
+            parcels: BTreeMap::new(),
+            home: None,
+            seed,
             now: WallTime(0),
             stand_ins,
             answers: BTreeMap::new(),
@@ -101,24 +123,100 @@ impl World {
         for turn in 0.. {
             assert!(turn < 1_000_000, "the desk keeps itself busy without getting anywhere at {}", self.now);
             let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
-            let deadline = self.desk.next_deadline();
-            let Some(next) = answer.into_iter().chain(deadline).min().filter(|at| *at <= until) else { break };
+            let own = self.desk.next_deadline().map(|at| (at, self.member));
+            let deadline = self.other.next_deadline().map(|at| (at, 1 - self.member)).into_iter().chain(own).min();
+            let times = answer.into_iter().chain(deadline.map(|(at, _)| at));
+            let Some(next) = times.min().filter(|at| *at <= until) else { break };
             self.now = self.now.max(next);
             match answer.is_some_and(|at| at <= next) {
                 true => {
-                    let (_, (receiver, id, outcome)) = self.answers.pop_first().expect("there is an answer");
+                    let (_, (member, receiver, id, outcome)) = self.answers.pop_first().expect("there is an answer");
+                    self.turn_to(member);
                     self.handle(DeskInput::Receipt { receiver, id, outcome });
                 }
-                false => self.handle(DeskInput::Tick),
+                false => {
+                    let (_, member) = deadline.expect("it is not an answer");
+                    self.turn_to(member);
+                    self.handle(DeskInput::Tick);
+                }
             }
         }
         self.now = self.now.max(until);
+        self.turn_to(0);
+    }
+
+    pub(super) fn turn_to(&mut self, member: Member) {
+        if member != self.member {
+            std::mem::swap(&mut self.desk, &mut self.other);
+            self.member = member;
+        }
+    }
+
+    /// What follows is said of one partition, to the member that has it.
+    pub(super) fn at_home(&mut self, home: &SourceId) {
+        self.home = Some(Arc::new(home.clone()));
+        self.turn_to(self.owners.get(home).copied().unwrap_or(0));
+    }
+
+    /// What follows is said of no partition.
+    pub(super) fn away(&mut self) {
+        self.home = None;
+        self.turn_to(0);
+    }
+
+    /// A partition goes to another member with all there is of it.
+    pub(super) fn move_home(&mut self, home: &SourceId, to: Member) {
+        self.at_home(home);
+        self.publish(home);
+        self.handle(DeskInput::HomeReleased { home: home.clone() });
+        assert!(self.desk.home_cut(home).is_empty(), "V3: something of {home} is left");
+        self.adopt(home, to);
+    }
+
+    fn publish(&mut self, home: &SourceId) {
+        let cut = self.desk.home_cut(home);
+        let of_all = rmp_serde::to_vec_named(&self.desk.cut().home_cut(home)).expect("memory takes it");
+        assert_eq!(of_all, rmp_serde::to_vec_named(&cut).expect("memory takes it"), "a cut's part and the part");
+        self.parcels.insert(home.clone(), cut);
+    }
+
+    fn adopt(&mut self, home: &SourceId, to: Member) {
+        self.turn_to(to);
+        self.owners.insert(home.clone(), to);
+        let part = Box::new(self.parcels.get(home).cloned().unwrap_or_default());
+        self.handle(DeskInput::HomeAdopted { home: home.clone(), part });
+        self.away();
+    }
+
+    pub(super) fn desks(&self) -> impl Iterator<Item = &Desk> {
+        [&self.desk, &self.other].into_iter()
+    }
+
+    /// A member starts again and hears at once that what it had is its own still.
+    pub(super) fn restart_sure(&mut self, member: Member) {
+        self.turn_to(member);
+        self.restart();
+        for home in self.desk.unconfirmed().cloned().collect::<Vec<_>>() {
+            self.handle(DeskInput::HomeConfirmed { home });
+        }
+        self.away();
+    }
+
+    /// The member whose turn it is starts again from what it kept, and does not know what is still its own.
+    fn restart(&mut self) {
+        let config = self.desk.config.clone();
+        let before = std::mem::replace(&mut self.desk, Desk::new(config, self.seed));
+        let dropped = self.desk.restore({ before }.cut(), &mut Vec::new());
+        assert_eq!(dropped, Default::default());
+        let member = self.member;
+        self.answers.retain(|_, (of, ..)| *of != member);
+        self.handle(DeskInput::RestartedUnconfirmed);
     }
 
     pub(super) fn handle(&mut self, input: DeskInput) {
         let mut out = Vec::new();
         if let DeskInput::Receipt { receiver, id, outcome: Outcome::Delivered { .. } } = &input
-            && let Some((integration, key)) = self.keys.get(id)
+            && let Some((integration, key)) = self.keys.get(&(self.member, *id))
         {
             self.arrived.insert((receiver.clone(), *integration, key.clone()));
         }
@@ -151,6 +249,7 @@ impl World {
             annotations: Vec::new(),
             value: Some(1.0),
             evidence: Arc::new(Evidence::default()),
+            home: self.home.clone(),
         }
     }
 
@@ -210,14 +309,19 @@ impl World {
         if note.truncated > 0 {
             let _ = write!(line, " and {} more", note.truncated);
         }
+        if delivery.perhaps_repeated {
+            line.push_str(" (perhaps repeated)");
+        }
         if let Some(thread) = &delivery.thread {
             let _ = write!(line, " in thread {}", thread.0.join("/"));
         }
         self.log(&line);
         let key = note.idempotency_key();
         let known = self.arrived.contains(&(receiver.clone(), delivery.integration, key.clone()));
-        assert!(!known, "O2: {key} is sent again after it arrived");
-        self.keys.insert(delivery.id, (delivery.integration, key));
+        // The receipt may have come to the member that had the partition before.
+        let moved = delivery.perhaps_repeated && !self.owners.is_empty();
+        assert!(!known || moved, "O2: {key} is sent again after it arrived");
+        self.keys.insert((self.member, delivery.id), (delivery.integration, key));
 
         let stand_in = self.stand_ins.get_mut(&(receiver.clone(), delivery.integration)).expect("a stand-in");
         let reason = || "503 from the stand-in".to_owned();
@@ -241,7 +345,8 @@ impl World {
         }
         if let Some(outcome) = outcome {
             self.sent += 1;
-            self.answers.insert((self.now + stand_in.delay, self.sent), (receiver, delivery.id, outcome));
+            let answer = (self.member, receiver, delivery.id, outcome);
+            self.answers.insert((self.now + stand_in.delay, self.sent), answer);
         }
         self.deliveries.push((self.now, delivery));
     }
@@ -265,7 +370,8 @@ impl World {
     fn check(&self) {
         for (index, lane) in self.desk.lanes().enumerate() {
             let (counts, held) = (lane.counts, self.desk.outbox.held(LaneId(index)) as u64);
-            assert_eq!(counts.pushed, counts.delivered + counts.superseded + counts.dead + held, "O3 in {lane:?}");
+            let settled = counts.delivered + counts.superseded + counts.dead + counts.released;
+            assert_eq!(counts.pushed, settled + held, "O3 in {lane:?}");
         }
         for alert in self.desk.alerts().filter(|alert| alert.is_firing()) {
             assert!(!alert.groups.is_empty(), "K3: {} fires and is in no group", AlertName::from(alert));
@@ -299,8 +405,21 @@ impl World {
 
     fn log(&mut self, line: &str) {
         let line = line.replace("1970-01-01T", "").replace('Z', "").replace("00000000-0000-4000-8000-00000000000", "S");
-        let _ = writeln!(self.log, "{:<12}{line}", Millis(self.now.0).to_string());
+        let member = match self.member {
+            0 => "",
+            _ => "b: ",
+        };
+        let _ = writeln!(self.log, "{:<12}{member}{line}", Millis(self.now.0).to_string());
     }
+}
+
+/// `orders/3`
+pub(super) fn source(text: &str) -> SourceId {
+    SourceId::parse(text).expect("topic/partition")
+}
+
+fn member(name: &str) -> Member {
+    ["a", "b"].iter().position(|known| *known == name).expect("a member")
 }
 
 /// `Slow{host=a, severity=critical}`; the label `alertname` is added.
@@ -321,7 +440,7 @@ pub(super) fn alert_name(text: &str) -> AlertName {
 /// show all
 /// ```
 ///
-/// then `TIME WORD …` lines, in order of time.
+/// then `TIME WORD …` lines, in order of time. `at orders/0 fire …` is a signal of one partition.
 pub(super) fn run(script: &str) -> String {
     let (mut receivers, mut root, mut children) = (Vec::new(), None, Vec::new());
     let mut bounds = DeskBounds::default();
@@ -415,6 +534,35 @@ fn script_receiver(name: &str, kinds: &[&str], retry: RetryPolicy) -> ReceiverPo
 fn act(world: &mut World, words: &[&str]) {
     match words {
         ["end"] => {}
+        ["at", home, rest @ ..] => {
+            world.at_home(&source(home));
+            act(world, rest);
+            world.away();
+        }
+        [home, "moves", "to", to] => world.move_home(&source(home), member(to)),
+        [home, "is", "published"] => {
+            world.at_home(&source(home));
+            world.publish(&source(home));
+            world.away();
+        }
+        [to, "adopts", home] => world.adopt(&source(home), member(to)),
+        [home, "is", "leaving"] => {
+            world.at_home(&source(home));
+            world.handle(DeskInput::HomeLeaving { home: source(home) });
+            world.away();
+        }
+        [name, "restarts"] => {
+            world.turn_to(member(name));
+            world.restart();
+        }
+        [name, "keeps", home] => {
+            world.turn_to(member(name));
+            world.handle(DeskInput::HomeConfirmed { home: source(home) });
+        }
+        [name, "loses", home] => {
+            world.turn_to(member(name));
+            world.handle(DeskInput::HomeReleased { home: source(home) });
+        }
         ["pending", alerts @ ..] => {
             for alert in alerts {
                 world.signal(&alert_name(alert), Transition::Pending, None);

@@ -1,0 +1,268 @@
+//! Partitions that move between members of the group, where all rules are local: the case in which each arrives, and the
+//! parcels by which it leaves.
+//!
+//! ```text
+//! consumer thread: assigned ─► newest parcel? ─► arrival ─► shard thread: cell ─► desk: home
+//! shard thread: revoked ─► cell's cut ─► desk: home's cut ─► parcel ─► Kafka has it ─► consumer lets go
+//! ```
+//!
+//! A partition that is assigned to us is *confirmed* where we hold its cell and nobody has taken it over since: after a
+//! restart, mostly. Else it is *adopted* from its newest parcel, whoever wrote that; where there is none, it begins. The
+//! order matters: the consumer's thread knows the case before the partition is read, the shard's thread has the cell before
+//! the first record, and the desk has the home before the first signal, as all three go through the same channels.
+//!
+//! Parcels are written when a partition leaves, when it is adopted (so that its last owner finds out), with every
+//! checkpoint, and around every notification: before it is sent, since it must not be sent again elsewhere, and after its
+//! receipt. Kafka is waited for a second at most; a page that may come twice is better than one that does not come.
+//!
+//! - `O1` a cell goes on only under the tenure it has; a higher one in the newest parcel says that somebody took over
+//! - `O2` of a partition that was revoked nothing is told after its parcel was made
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::checkpoint::parcel::Parcel;
+use crate::edge::clock;
+use crate::edge::kafka::{Arrivals, ConsumerHandle, Handover, PublishError, Publishing, ResumePositions};
+use crate::engine::desk::Desk;
+use crate::engine::shard::positions;
+use crate::engine::state::{CellCut, CellName, ShardCut};
+use crate::model::position::SourceId;
+
+/// How long a partition that was assigned waits for its newest parcel, before it is asked for again.
+const LATEST_MAX: Duration = Duration::from_secs(5);
+
+/// How long a notification waits for Kafka to have its parcel.
+const PUBLISH_MAX: Duration = Duration::from_secs(1);
+
+/// How long a partition that leaves waits for Kafka to have its parcel.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+
+/// How long partitions that are taken away may wait for their shards, their parcels and Kafka.
+pub const LEAVING_MAX: Duration = Duration::from_secs(10);
+
+/// The partitions that this process holds, and those that are arriving.
+pub(super) struct Homes {
+    handover: Arc<Handover>,
+    resume: ResumePositions,
+    held: Mutex<BTreeMap<SourceId, Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    tenure: u64,
+    arrival: Option<Arrival>,
+}
+
+/// How a partition comes to us.
+#[derive(Clone, Debug)]
+pub(super) enum Arrival {
+    /// We hold it, and nobody took it over since.
+    Confirmed,
+    /// Somebody left it.
+    Adopted { tenure: u64, parcel: Box<Parcel> },
+    /// Nobody has left anything of it.
+    Begun,
+}
+
+/// The tenure of a partition's first owner.
+const FIRST: u64 = 1;
+
+impl Homes {
+    /// Holds what was restored.
+    pub fn new(handover: Arc<Handover>, resume: ResumePositions, restored: &[ShardCut]) -> Homes {
+        let names = restored.iter().filter_map(|cut| cut.cell.clone());
+        let held = names.map(|CellName { home, tenure }| (home, Held { tenure, arrival: None }));
+        Homes { handover, resume, held: Mutex::new(held.collect()) }
+    }
+
+    /// How a partition that was just assigned arrived, once.
+    pub fn arrived(&self, home: &SourceId) -> Option<Arrival> {
+        self.held.lock().get_mut(home)?.arrival.take()
+    }
+
+    /// Nothing of a partition is here any more.
+    pub fn forget(&self, home: &SourceId) {
+        self.held.lock().remove(home);
+        self.resume.forget([home]);
+    }
+
+    fn arrival(&self, held: Option<u64>, parcel: Option<Parcel>) -> Arrival {
+        match (held, parcel) {
+            (Some(held), Some(parcel)) if self.is_newer(&parcel, held) => adopted(parcel),
+            (Some(_), _) => Arrival::Confirmed,
+            (None, Some(parcel)) => adopted(parcel),
+            (None, None) => Arrival::Begun,
+        }
+    }
+
+    /// `O1`
+    fn is_newer(&self, parcel: &Parcel, held: u64) -> bool {
+        let tenure = tenure(&parcel.shard);
+        tenure > held || (tenure == held && parcel.member != *self.handover.member())
+    }
+}
+
+impl std::fmt::Debug for Homes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Homes")
+            .field("member", self.handover.member())
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Arrivals for Homes {
+    fn arrive(&self, sources: &[SourceId]) -> Result<(), String> {
+        let mut latest = self.handover.latest(sources, LATEST_MAX).map_err(|error| error.to_string())?;
+        let mut held = self.held.lock();
+        for home in sources {
+            let before = held.get(home).map(|held| held.tenure);
+            let arrival = self.arrival(before, latest.remove(home));
+            let tenure = match &arrival {
+                Arrival::Confirmed => before.unwrap_or(FIRST),
+                Arrival::Begun => FIRST,
+                Arrival::Adopted { tenure, parcel } => {
+                    self.resume.forget([home]);
+                    self.resume.set(positions(std::slice::from_ref(&parcel.shard.0)));
+                    *tenure
+                }
+            };
+            held.insert(home.clone(), Held { tenure, arrival: Some(arrival) });
+        }
+        Ok(())
+    }
+}
+
+fn tenure(cell: &CellCut) -> u64 {
+    cell.name().map_or(FIRST, |name| name.tenure)
+}
+
+fn adopted(parcel: Parcel) -> Arrival {
+    Arrival::Adopted { tenure: tenure(&parcel.shard) + 1, parcel: Box::new(parcel) }
+}
+
+/// A cell of which nothing is known yet but its name.
+pub(super) fn blank(home: &SourceId) -> Arc<CellCut> {
+    let cell = Some(CellName { home: home.clone(), tenure: FIRST });
+    Arc::new(CellCut(ShardCut { shards: 1, cell, ..ShardCut::default() }))
+}
+
+/// A cell that was adopted, as its new owner's.
+pub(super) fn owned(parcel: &Parcel, tenure: u64) -> Arc<CellCut> {
+    let mut cell = parcel.shard.clone();
+    cell.0.cell = Some(CellName { home: parcel.source.clone(), tenure });
+    Arc::new(cell)
+}
+
+/// The desk's half: the newest cut of each cell, to go into parcels.
+pub(super) struct Parcels {
+    homes: Arc<Homes>,
+    cells: BTreeMap<SourceId, Known>,
+    consumer: Weak<ConsumerHandle>,
+}
+
+/// What is known of one cell.
+struct Known {
+    cell: Arc<CellCut>,
+    /// The group has given us its partition since this process began. Else a parcel of it might hide its owner's.
+    ours: bool,
+}
+
+impl Parcels {
+    pub fn new(homes: Arc<Homes>, restored: &[ShardCut], consumer: &Arc<ConsumerHandle>) -> Parcels {
+        let mut parcels = Parcels { homes, cells: BTreeMap::new(), consumer: Arc::downgrade(consumer) };
+        parcels.take(restored.iter().map(CellCut::of).map(Arc::new));
+        parcels
+    }
+
+    /// From now on this is what is known of these cells.
+    pub fn take(&mut self, cells: impl IntoIterator<Item = Arc<CellCut>>) {
+        for cell in cells {
+            if let Some(name) = cell.name() {
+                let ours = self.cells.get(&name.home).is_some_and(|known| known.ours);
+                self.cells.insert(name.home.clone(), Known { cell, ours });
+            }
+        }
+    }
+
+    /// A partition is ours; with its cell, where that is another one than was known.
+    pub fn arrived(&mut self, home: &SourceId, cell: Option<Arc<CellCut>>) {
+        self.take(cell);
+        if let Some(known) = self.cells.get_mut(home) {
+            known.ours = true;
+        }
+    }
+
+    pub fn forget(&mut self, home: &SourceId) {
+        self.cells.remove(home);
+    }
+
+    /// Writes a parcel of every partition that is ours. What is returned ends when Kafka has them, or a bound is over.
+    pub fn publish_all(&self, desk: &Desk) -> impl Future<Output = ()> + Send + use<> {
+        let sent: Vec<Sent> = self.cells.keys().filter_map(|home| self.publish(home, desk)).collect();
+        async move {
+            for sent in sent {
+                sent.within(PUBLISH_MAX).await;
+            }
+        }
+    }
+
+    /// Writes a parcel of a partition, if it is ours.
+    pub fn publish(&self, home: &SourceId, desk: &Desk) -> Option<Sent> {
+        let known = self.cells.get(home).filter(|known| known.ours)?;
+        Some(self.send(home, &known.cell, desk))
+    }
+
+    /// Writes the last parcel of a partition and lets it go when Kafka has it.
+    pub fn leave(&mut self, home: SourceId, cell: &CellCut, desk: &Desk) {
+        self.forget(&home);
+        let sent = self.send(&home, cell, desk);
+        let consumer = self.consumer.clone();
+        tokio::spawn(async move {
+            sent.within(LEAVE_MAX).await;
+            if let Some(consumer) = consumer.upgrade() {
+                consumer.release(vec![home]);
+            }
+        });
+    }
+
+    fn send(&self, home: &SourceId, cell: &CellCut, desk: &Desk) -> Sent {
+        let handover = &self.homes.handover;
+        let sent = handover.publish(home, clock::now(), cell.clone(), desk.home_cut(home));
+        if let Ok(Publishing { left_out: left_out @ 1.., .. }) = &sent {
+            tracing::warn!(%home, left_out, "a partition's parcel has no room for some pending alerts; if it moves, their `for` begins anew");
+        }
+        Sent { home: home.clone(), sent }
+    }
+}
+
+/// A parcel on its way.
+pub(super) struct Sent {
+    home: SourceId,
+    sent: Result<Publishing, PublishError>,
+}
+
+impl Sent {
+    /// Waits until Kafka has it, `limit` at most. Whether the partition is ours still, as far as is known.
+    pub async fn within(self, limit: Duration) -> bool {
+        let home = self.home;
+        let done = match self.sent {
+            Ok(sent) => sent.within(limit).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &done {
+            tracing::warn!(%home, "a partition's parcel is not with Kafka; if it moves now, something may be told again: {error}");
+        }
+        !matches!(done, Err(PublishError::Outpaced { .. }))
+    }
+
+    /// As [`Sent::within`], before a notification.
+    pub async fn before_telling(self) -> bool {
+        self.within(PUBLISH_MAX).await
+    }
+}

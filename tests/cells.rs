@@ -1,0 +1,275 @@
+//! What a partition says where all rules are local: the same, whoever reads it, beside whatever else, however often it
+//! moves (`E1`, `E2`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foghorn::alert::route::{Route, RouteTree};
+use foghorn::checkpoint::{self, Checkpoint, Head};
+use foghorn::config::load::load_rules_from_text;
+use foghorn::engine::cells::{Cells, Said};
+use foghorn::engine::desk::{Desk, DeskConfig, ReceiverPolicy};
+use foghorn::engine::plan::Plan;
+use foghorn::engine::shard::{ShardInput, ShardOutput};
+use foghorn::engine::state::{CellCut, ShardCut};
+use foghorn::model::batch::RawBatchBuilder;
+use foghorn::model::position::SourceId;
+use foghorn::model::{Signal, WallTime};
+use foghorn::notify::outbox::IntegrationPolicy;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+const RULES: &str = r#"
+streams:
+  orders:
+    topics: orders
+    format: json
+    time: { field: ts, format: epoch_ms }
+    lateness: 5s
+    future_max: 100y
+    fields: { shop: string, ok: bool, took: float }
+groups:
+  - name: local
+    interval: 5s
+    rules:
+      - alert: Failing
+        from: orders
+        by: [shop]
+        window: 30s
+        let:
+          failed: count(*) FILTER (WHERE NOT ok)
+          p90: p90(took)
+          before: { expr: count(*), window: 20s, offset: 40s }
+        when: failed > 4 && p90 > 10 && before > 0
+        for: 10s
+        keep_firing_for: 10s
+        local: true
+      - alert: Slow
+        from: orders
+        where: ok
+        by: [shop]
+        every: 10s
+        window: 20s
+        let: { mean: avg(took), total: count(*) }
+        when: mean > 60 && total > 3
+        annotations: { summary: "{{ $labels.shop }} {{ $value }} of {{ $values.total }}" }
+        local: true
+      - alert: Gone
+        from: orders
+        by: [shop]
+        absent: 35s
+        local: true
+"#;
+
+const PARTITIONS: usize = 3;
+
+fn source(partition: usize) -> SourceId {
+    SourceId::new("orders", partition as i32)
+}
+
+fn plan() -> Arc<Plan> {
+    let loaded = load_rules_from_text("local.yaml", RULES);
+    assert!(loaded.is_valid(), "{}", loaded.diagnostics.render(false));
+    let schemas: Vec<_> = loaded.streams.iter().map(|stream| stream.schema.clone()).collect();
+    let plan = Arc::new(Plan::build(&schemas, &loaded.rules.rules));
+    assert!(plan.is_local());
+    plan
+}
+
+/// Five minutes of records of each partition. Shops fail, fall silent and come back; some events are late, a few too late.
+fn records(rng: &mut StdRng) -> Vec<Vec<String>> {
+    let partition = |partition: usize, rng: &mut StdRng| {
+        let mut now = 1_767_225_600_000_i64 + rng.random_range(0..5_000);
+        let start = now;
+        let mut out = Vec::new();
+        while now < start + 300_000 {
+            now += if rng.random_bool(0.003) { rng.random_range(0..40_000) } else { rng.random_range(50..1_500) };
+            let second = (now - start) / 1_000;
+            let shop = rng.random_range(0..3);
+            if shop == 2 && (120..200).contains(&second) {
+                continue;
+            }
+            let bad = shop == 1 && (60 + 20 * partition as i64..150).contains(&second);
+            let late = if rng.random_bool(0.2) { rng.random_range(0..9_000) } else { 0 };
+            let ok = !rng.random_bool(if bad { 0.7 } else { 0.05 });
+            let took = f64::from(rng.random_range(0..if bad { 900 } else { 1_200 })) / 10.0;
+            let at = now - late;
+            out.push(format!(r#"{{"ts":{at},"shop":"{partition}-{shop}","ok":{ok},"took":{took}}}"#));
+        }
+        out
+    };
+    (0..PARTITIONS).map(|number| partition(number, rng)).collect()
+}
+
+/// One member's cells, and what they said.
+struct Member {
+    cells: Cells,
+    said: Vec<Said>,
+}
+
+impl Member {
+    fn new(plan: &Arc<Plan>) -> Member {
+        Member { cells: Cells::new(plan.clone(), 0).expect("it decodes").with_cuts(), said: Vec::new() }
+    }
+
+    fn handle(&mut self, input: ShardInput) {
+        self.cells.handle(input, &mut self.said);
+    }
+
+    /// Takes a partition over and says where its reading begins.
+    fn take(&mut self, partition: usize, tenure: u64, left: Option<&CellCut>) -> usize {
+        self.cells.adopt(source(partition), tenure, left, &mut self.said).expect("it was just cut");
+        self.handle(ShardInput::Assigned(vec![(0, source(partition))]));
+        let at = self.cells.positions().find(|position| position.source == source(partition));
+        at.map_or(0, |position| position.offset as usize)
+    }
+
+    /// Records of several partitions in one batch: (partition, from, to).
+    fn read(&mut self, records: &[Vec<String>], runs: &[(usize, usize, usize)]) {
+        let mut batch = RawBatchBuilder::default();
+        for (partition, from, to) in runs {
+            let index = batch.source(&"orders".into(), *partition as i32);
+            for (at, record) in records[*partition][*from..*to].iter().enumerate() {
+                batch.push(index, (from + at) as i64, -1, record.as_bytes());
+            }
+        }
+        if !batch.is_empty() {
+            self.handle(ShardInput::Records { stream: 0, batch: batch.finish() });
+        }
+    }
+
+    fn leave(&mut self, partition: usize) -> CellCut {
+        let left = self.cells.leave(&source(partition), &mut self.said).expect("it is here");
+        through_bytes(vec![left.0]).into_iter().map(CellCut).next().expect("as many as before")
+    }
+
+    /// The process ends and another one goes on from its checkpoint.
+    fn crash(&mut self, plan: &Arc<Plan>, number: u64, owned: &[usize]) {
+        self.handle(ShardInput::Cut(number));
+        let states = self.said.extract_if(.., |said| matches!(said, Said::Cut { .. })).find_map(|said| match said {
+            Said::Cut { states, .. } => Some(states),
+            _ => None,
+        });
+        let states = through_bytes(states.expect("it was asked for"));
+        self.cells = Cells::new(plan.clone(), 0).expect("it decodes").with_cuts();
+        self.cells.restore(states.iter(), &mut self.said).expect("panes are whole");
+        self.handle(ShardInput::Assigned(owned.iter().map(|partition| (0, source(*partition))).collect()));
+    }
+
+    fn signals(&mut self, into: &mut BTreeMap<SourceId, Vec<String>>) {
+        for said in std::mem::take(&mut self.said) {
+            if let Said::Shard(ShardOutput::Signal(signal)) = said {
+                let home = signal.home.as_deref().cloned().expect("a cell's signals have a home");
+                into.entry(home).or_default().push(line(&signal));
+            }
+        }
+    }
+}
+
+fn desk() -> DeskConfig {
+    let receiver = ReceiverPolicy { name: "people".into(), integrations: vec![IntegrationPolicy::new("console")] };
+    let tree = RouteTree::new(Route::to("people")).expect("a tree");
+    DeskConfig::new(tree, vec![receiver], "http://foghorn").expect("a desk")
+}
+
+/// As a checkpoint file holds it.
+fn through_bytes(shards: Vec<ShardCut>) -> Vec<ShardCut> {
+    let head =
+        Head { number: 1, taken_at: WallTime(0), program: "a test".into(), clean: false, desk_meaning: 0, seed: 0 };
+    let mut bytes = Vec::new();
+    checkpoint::write(&Checkpoint { head, shards, desk: Desk::new(desk(), 0).cut() }, &mut bytes)
+        .expect("it is written");
+    checkpoint::read(&bytes[..]).expect("it is whole").shards
+}
+
+fn line(signal: &Signal) -> String {
+    let Signal { rule, labels, transition, at, active_since, fired_at, annotations, value, evidence, .. } = signal;
+    format!(
+        "{at:?} {rule} {labels} {transition:?} {active_since:?} {fired_at:?} {annotations:?} {value:?} {:?}",
+        evidence.values
+    )
+}
+
+/// The slow and obvious one: each partition by itself, record by record, never moved.
+fn oracle(plan: &Arc<Plan>, records: &[Vec<String>]) -> BTreeMap<SourceId, Vec<String>> {
+    let mut signals = BTreeMap::new();
+    for (partition, list) in records.iter().enumerate() {
+        let mut alone = Member::new(plan);
+        alone.take(partition, 1, None);
+        (0..list.len()).for_each(|at| alone.read(records, &[(partition, at, at + 1)]));
+        alone.handle(ShardInput::Ended(source(partition)));
+        alone.signals(&mut signals);
+    }
+    signals
+}
+
+/// Three members; partitions move between them at random, and a member crashes now and then.
+fn moved(
+    plan: &Arc<Plan>,
+    records: &[Vec<String>],
+    rng: &mut StdRng,
+) -> (BTreeMap<SourceId, Vec<String>>, usize, usize) {
+    let mut members: Vec<Member> = (0..3).map(|_| Member::new(plan)).collect();
+    let mut owner: Vec<usize> = (0..PARTITIONS).map(|_| rng.random_range(0..3)).collect();
+    let mut next = [0; PARTITIONS];
+    let mut tenure = [1; PARTITIONS];
+    for (partition, owner) in owner.iter().enumerate() {
+        members[*owner].take(partition, 1, None);
+    }
+    let (mut moves, mut again, mut cuts) = (0, 0, 0);
+    while (0..PARTITIONS).any(|partition| next[partition] < records[partition].len()) {
+        let member = rng.random_range(0..3);
+        let mine: Vec<usize> = (0..PARTITIONS).filter(|partition| owner[*partition] == member).collect();
+        if !mine.is_empty() && rng.random_bool(0.2) {
+            let partition = mine[rng.random_range(0..mine.len())];
+            let left = members[member].leave(partition);
+            tenure[partition] += 1;
+            owner[partition] = rng.random_range(0..3);
+            let from = members[owner[partition]].take(partition, tenure[partition], Some(&left));
+            assert!(from <= next[partition], "nothing may be passed over");
+            again += next[partition] - from;
+            next[partition] = from;
+            moves += 1;
+        } else if rng.random_bool(0.02) {
+            cuts += 1;
+            members[member].crash(plan, cuts, &mine);
+        } else {
+            let runs: Vec<(usize, usize, usize)> = mine
+                .iter()
+                .map(|partition| {
+                    let to = (next[*partition] + rng.random_range(0..60)).min(records[*partition].len());
+                    (*partition, std::mem::replace(&mut next[*partition], to), to)
+                })
+                .collect();
+            members[member].read(records, &runs);
+        }
+    }
+    (0..PARTITIONS).for_each(|partition| members[owner[partition]].handle(ShardInput::Ended(source(partition))));
+    let mut signals = BTreeMap::new();
+    members.iter_mut().for_each(|member| member.signals(&mut signals));
+    signals.values_mut().for_each(|list| list.sort());
+    (signals, moves, again)
+}
+
+#[test]
+fn a_partition_says_the_same_however_often_it_moves() {
+    let plan = plan();
+    let (mut moves, mut said, mut again) = (0, 0, 0);
+    for seed in 0..24 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let records = records(&mut rng);
+        let mut expected = oracle(&plan, &records);
+        expected.values_mut().for_each(|list| list.sort());
+        let (signals, moved, reread) = moved(&plan, &records, &mut rng);
+        for (home, expected) in &expected {
+            let differs = expected.iter().zip(&signals[home]).position(|(one, other)| one != other);
+            let near = differs.map(|at| (&expected[at], &signals[home][at]));
+            assert_eq!(expected.len(), signals[home].len(), "seed {seed}, {home}: {near:#?}");
+            assert_eq!(near, None, "seed {seed}, {home}");
+        }
+        moves += moved;
+        again += reread;
+        said += expected.values().map(Vec::len).sum::<usize>();
+    }
+    assert!(moves > 100 && said > 1_000 && again > 1_000, "{moves} moves, {said} signals, {again} records read again");
+}
