@@ -112,11 +112,17 @@ impl Promises {
         self.newest = Some(silence.id);
     }
 
-    /// It was asked for, and nobody knows what became of it.
-    pub fn doubt(&mut self, ask: Ask) {
-        if let (Ask::Prolong(_) | Ask::Swap(_) | Ask::Expire, Some(newest)) = (ask, self.newest) {
-            self.kept.remove(&newest);
+    /// It is asked for, and nobody knows what becomes of it. Gives back what was promised before.
+    pub fn doubt(&mut self, ask: Ask) -> Option<Arc<Silence>> {
+        match ask {
+            Ask::Prolong(_) | Ask::Swap(_) | Ask::Expire => self.kept.remove(&self.newest?),
+            Ask::Silence { .. } => None,
         }
+    }
+
+    /// It was refused: what was promised before holds.
+    pub fn stand_by(&mut self, before: Option<Arc<Silence>>) {
+        self.kept.extend(before.map(|silence| (silence.id, silence)));
     }
 
     /// A promise that a desk does not keep.

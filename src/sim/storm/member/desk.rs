@@ -69,12 +69,14 @@ impl Member {
     pub fn operate(&mut self, outside: &mut Outside<'_>, ask: Ask) {
         let now = self.now(outside);
         let Some(operation) = outside.watch.promises.operation(ask, now).filter(|_| self.begun) else { return };
+        // What it ends may be told in the same step.
+        let before = outside.watch.promises.doubt(ask);
         let answer = self.ask_desk(outside, DeskInput::Operator(operation));
         let on_disk = self.log.as_ref().is_some_and(|log| log.sync().is_ok());
         match answer {
             Some(Ok(done)) if on_disk && !outside.disk.is_dead() => outside.watch.promises.promise(&done),
-            Some(Err(_)) => {}
-            Some(Ok(_)) | None => outside.watch.promises.doubt(ask),
+            Some(Err(_)) => outside.watch.promises.stand_by(before),
+            Some(Ok(_)) | None => {}
         }
     }
 
