@@ -16,7 +16,7 @@ fn plan(rules: &str) -> Arc<Plan> {
 }
 
 fn stage() -> Stage {
-    Stage { plans: [plan(stage::RULES), plan(&stage::edited())] }
+    Stage { local: plan(&stage::local()), plans: [plan(stage::RULES), plan(&stage::edited())] }
 }
 
 fn show(report: &Report) -> String {
@@ -89,10 +89,41 @@ fn silences_hold_through_crashes() {
     }
 }
 
+/// Two members share the topic, are killed and restarted, and partitions move between them: everything is told, and nothing
+/// twice.
+#[test]
+fn two_members_tell_everything_once() {
+    let stage = stage();
+    let mut moves = 0;
+    for seed in 50..58 {
+        let report = storm::run(&Options::of(seed).with_two_members(), &stage, false);
+        assert!(report.broken.is_none(), "{}", show(&report));
+        moves += report.moves;
+    }
+    assert!(moves > 40, "{moves} partitions moved");
+}
+
+/// Kills and moves change nothing of what is said, to the last episode; unless a partition's first parcel was lost with its
+/// first owner, and it begins anew.
+#[test]
+fn moves_between_two_members_change_nothing_of_what_is_said() {
+    let stage = stage();
+    let faults = [Fault::Kill, Fault::Rebalance, Fault::Errors, Fault::LostAnswer];
+    let mut exact = 0;
+    for seed in 60..66 {
+        let report = storm::run(&of_two(seed, &faults[..1 + seed as usize % 4]), &stage, false);
+        assert!(report.broken.is_none() && report.lives > 2, "{}", show(&report));
+        exact += usize::from((&report.inexact, &report.torn) == (&None, &None));
+    }
+    assert!(exact >= 5, "{exact} of 6 are compared wholly");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_storm() {
     let stage = stage();
     for seed in [3, 15] {
+        let [one, two] = [(); 2].map(|()| storm::run(&Options::of(seed).with_two_members(), &stage, false));
+        assert_eq!((one.hash, &one.lines), (two.hash, &two.lines), "two members, seed {seed}");
         let [one, two] = [(); 2].map(|()| storm::run(&Options::of(seed), &stage, false));
         assert_eq!((one.hash, &one.lines), (two.hash, &two.lines), "seed {seed}");
         let other = storm::run(&Options::of(seed + 100), &stage, false);
@@ -118,10 +149,14 @@ fn kept_seeds_stay_fine() {
 
 /// Breaks something on purpose; some seed notices, by the invariant's name.
 fn caught(sabotage: Sabotage, faults: &[Fault], id: &str) {
+    caught_in(|seed| Options::of(seed).with_faults(faults.iter().copied()), sabotage, id);
+}
+
+fn caught_in(storm: impl Fn(u64) -> Options, sabotage: Sabotage, id: &str) {
     let stage = stage();
     let mut seen = Vec::new();
     for seed in 0..24 {
-        let options = Options::of(seed).with_faults(faults.iter().copied());
+        let options = storm(seed);
         let fine = Options { sabotage: Some(sabotage), ..options.clone() };
         let report = storm::run(&fine, &stage, false);
         let Some(broken) = report.broken else { continue };
@@ -198,4 +233,19 @@ fn v11_a_process_that_takes_no_checkpoints_is_noticed() {
 #[test]
 fn v12_a_silence_that_was_confirmed_and_is_forgotten_is_noticed() {
     caught(Sabotage::ForgetAsked, &[Fault::Kill, Fault::Silence], "V12");
+}
+
+fn of_two(seed: u64, faults: &[Fault]) -> Options {
+    Options::of(seed).with_faults(faults.iter().copied()).with_two_members()
+}
+
+#[test]
+fn v4_what_fires_and_begins_anew_without_its_parcel_is_noticed() {
+    caught_in(|seed| of_two(seed, &[Fault::Rebalance]), Sabotage::LoseParcel, "V4");
+}
+
+#[test]
+fn v13_a_partition_that_left_and_is_gone_on_with_is_noticed() {
+    let faults = [Fault::Kill, Fault::Rebalance, Fault::Errors, Fault::LostAnswer];
+    caught_in(|seed| of_two(100 + seed, &faults), Sabotage::KeepHome, "V13");
 }

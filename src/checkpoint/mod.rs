@@ -16,6 +16,7 @@
 //! - `W1` what [`read()`] gives back is what [`write()`] was given, or there is an error that says what is wrong where
 //! - `W2` no bytes make it panic, or allocate more than they are long times what zstd can unpack
 
+pub mod arrival;
 pub mod dir;
 pub mod log;
 pub mod parcel;

@@ -1,6 +1,5 @@
 //! Going on from where the process before left off: the state directory into a desk, shards and the memory to go on with.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +7,14 @@ use std::time::Duration;
 use super::CommandError;
 use super::load::World;
 use super::run::seed;
+use crate::checkpoint::arrival::still_here;
 use crate::edge::disk::{Loaded, StateDir};
 use crate::edge::history::Recorder;
 use crate::edge::{clock, process};
 use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
 use crate::engine::record::Restored;
 use crate::engine::state::ShardCut;
-use crate::model::{SourceId, WallTime};
+use crate::model::WallTime;
 use crate::runtime::{Memory, tell_dropped};
 
 /// What a process begins with.
@@ -111,19 +111,7 @@ fn revive(
         }
     }
     history.inspect(|history| history.made_again(false));
-    (desk, still_here(checkpoint.shards, loaded))
-}
-
-/// The cuts of a checkpoint without partitions that went, or came from elsewhere, after it was taken: what it holds of them
-/// is not what the desk knows.
-fn still_here(mut cuts: Vec<ShardCut>, loaded: &Loaded) -> Vec<ShardCut> {
-    let moved = loaded.entries.iter().filter_map(|entry| match &entry.input {
-        DeskInput::HomeReleased { home } | DeskInput::HomeAdopted { home, .. } => Some(home),
-        _ => None,
-    });
-    let moved: BTreeSet<&SourceId> = moved.collect();
-    cuts.retain(|cut| cut.cell.as_ref().is_none_or(|name| !moved.contains(&name.home)));
-    cuts
+    (desk, still_here(checkpoint.shards, loaded.entries.iter().map(|entry| &entry.input)))
 }
 
 fn tell(from: Option<&From>, loaded: &Loaded, dir: &Path) {

@@ -26,8 +26,11 @@ pub struct StormArgs {
     /// At once.
     #[arg(short, long, value_name = "J", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
+    /// Members of the group; with two, all rules are local.
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub members: u8,
     /// One storm instead, as a failure prints it: `seed=7`, or `seed=7 faults=kill,rot`.
-    #[arg(long, value_name = "STORM", conflicts_with_all = ["seeds", "from", "jobs"])]
+    #[arg(long, value_name = "STORM", conflicts_with_all = ["seeds", "from", "jobs", "members"])]
     pub only: Option<Options>,
     /// Say what each storm is made of; with `--only`, everything that happened in it.
     #[arg(short, long)]
@@ -38,8 +41,10 @@ pub struct StormArgs {
 }
 
 pub(super) fn run(args: &StormArgs) -> Result<ExitCode, CommandError> {
-    let stage =
-        || -> Result<Stage, CommandError> { Ok(Stage { plans: [plan(stage::RULES)?, plan(&stage::edited())?] }) };
+    let stage = || -> Result<Stage, CommandError> {
+        Ok(Stage { local: plan(&stage::local())?, plans: [plan(stage::RULES)?, plan(&stage::edited())?] })
+    };
+    let options = |seed| if args.members == 2 { Options::of(seed).with_two_members() } else { Options::of(seed) };
     if let Some(options) = &args.only {
         let report = storm::run(options, &stage()?, args.verbose);
         print!("{}", text(&report, args.verbose));
@@ -58,7 +63,7 @@ pub(super) fn run(args: &StormArgs) -> Result<ExitCode, CommandError> {
             if seed >= args.from + args.seeds {
                 return;
             }
-            let mut report = storm::run(&Options::of(seed), stage, false);
+            let mut report = storm::run(&options(seed), stage, false);
             totals.lock().expect("nobody panics with it").add(&report);
             if args.verbose {
                 bar.suspend(|| println!("{}", line(&report)));

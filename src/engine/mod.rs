@@ -14,6 +14,7 @@ pub mod journal;
 pub mod judge;
 pub mod limit;
 pub mod local;
+pub mod machine;
 pub mod merge;
 pub mod packet;
 pub mod pane_log;

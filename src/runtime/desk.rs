@@ -156,7 +156,7 @@ impl WallDesk {
         let mut flights: JoinSet<Receipt> = JoinSet::new();
         let mut snapshot_at = WallTime::MIN;
         match (&self.memory, &self.parcels) {
-            (Some(_), Some(_)) => self.tell(DeskInput::RestartedUnconfirmed, &mut flights),
+            (Some(_), Some(_)) => self.wake_unconfirmed(&mut flights),
             (Some(_), None) => self.tell(DeskInput::Restarted, &mut flights),
             (None, _) => {}
         }
@@ -199,6 +199,15 @@ impl WallDesk {
         }
         self.snapshot();
         self.desk
+    }
+
+    /// Goes on where partitions may be others' by now.
+    fn wake_unconfirmed(&mut self, flights: &mut JoinSet<Receipt>) {
+        self.tell(DeskInput::RestartedUnconfirmed, flights);
+        let missing = self.parcels.as_ref().map(|parcels| parcels.missing(&self.desk));
+        for home in missing.into_iter().flatten() {
+            self.tell(DeskInput::HomeReleased { home }, flights);
+        }
     }
 
     /// Takes one message; while a checkpoint is taken, those of shards that have marked it wait.

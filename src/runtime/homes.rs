@@ -6,16 +6,14 @@
 //! shard thread: revoked ─► cell's cut ─► desk: home's cut ─► parcel ─► Kafka has it ─► consumer lets go
 //! ```
 //!
-//! A partition that is assigned to us is *confirmed* where we hold its cell and nobody has taken it over since: after a
-//! restart, mostly. Else it is *adopted* from its newest parcel, whoever wrote that; where there is none, it begins. The
-//! order matters: the consumer's thread knows the case before the partition is read, the shard's thread has the cell before
-//! the first record, and the desk has the home before the first signal, as all three go through the same channels.
+//! How a partition arrives is decided in [`crate::checkpoint::arrival`]. The order matters: the consumer's thread knows the
+//! case before the partition is read, the shard's thread has the cell before the first record, and the desk has the home
+//! before the first signal, as all three go through the same channels.
 //!
 //! Parcels are written when a partition leaves, when it is adopted (so that its last owner finds out), with every
 //! checkpoint, and around every notification: before it is sent, since it must not be sent again elsewhere, and after its
 //! receipt. Kafka is waited for a second at most; a page that may come twice is better than one that does not come.
 //!
-//! - `O1` a cell goes on only under the tenure it has; a higher one in the newest parcel says that somebody took over
 //! - `O2` of a partition that was revoked nothing is told after its parcel was made
 
 use std::collections::BTreeMap;
@@ -25,7 +23,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::checkpoint::parcel::Parcel;
+use crate::checkpoint::arrival::{Arrival, KnownCells};
 use crate::edge::clock;
 use crate::edge::kafka::{Arrivals, ConsumerHandle, Handover, PublishError, Publishing, ResumePositions};
 use crate::engine::desk::Desk;
@@ -58,20 +56,6 @@ struct Held {
     arrival: Option<Arrival>,
 }
 
-/// How a partition comes to us.
-#[derive(Clone, Debug)]
-pub(super) enum Arrival {
-    /// We hold it, and nobody took it over since.
-    Confirmed,
-    /// Somebody left it.
-    Adopted { tenure: u64, parcel: Box<Parcel> },
-    /// Nobody has left anything of it.
-    Begun,
-}
-
-/// The tenure of a partition's first owner.
-const FIRST: u64 = 1;
-
 impl Homes {
     /// Holds what was restored.
     pub fn new(handover: Arc<Handover>, resume: ResumePositions, restored: &[ShardCut]) -> Homes {
@@ -90,21 +74,6 @@ impl Homes {
         self.held.lock().remove(home);
         self.resume.forget([home]);
     }
-
-    fn arrival(&self, held: Option<u64>, parcel: Option<Parcel>) -> Arrival {
-        match (held, parcel) {
-            (Some(held), Some(parcel)) if self.is_newer(&parcel, held) => adopted(parcel),
-            (Some(_), _) => Arrival::Confirmed,
-            (None, Some(parcel)) => adopted(parcel),
-            (None, None) => Arrival::Begun,
-        }
-    }
-
-    /// `O1`
-    fn is_newer(&self, parcel: &Parcel, held: u64) -> bool {
-        let tenure = tenure(&parcel.shard);
-        tenure > held || (tenure == held && parcel.member != *self.handover.member())
-    }
 }
 
 impl std::fmt::Debug for Homes {
@@ -122,89 +91,53 @@ impl Arrivals for Homes {
         let mut held = self.held.lock();
         for home in sources {
             let before = held.get(home).map(|held| held.tenure);
-            let arrival = self.arrival(before, latest.remove(home));
-            let tenure = match &arrival {
-                Arrival::Confirmed => before.unwrap_or(FIRST),
-                Arrival::Begun => FIRST,
-                Arrival::Adopted { tenure, parcel } => {
-                    self.resume.forget([home]);
-                    self.resume.set(positions(std::slice::from_ref(&parcel.shard.0)));
-                    *tenure
-                }
-            };
-            held.insert(home.clone(), Held { tenure, arrival: Some(arrival) });
+            let arrival = Arrival::of(self.handover.member(), before, latest.remove(home));
+            if let Arrival::Adopted { parcel, .. } = &arrival {
+                self.resume.forget([home]);
+                self.resume.set(positions(std::slice::from_ref(&parcel.shard.0)));
+            }
+            held.insert(home.clone(), Held { tenure: arrival.tenure(), arrival: Some(arrival) });
         }
         Ok(())
     }
 }
 
-fn tenure(cell: &CellCut) -> u64 {
-    cell.name().map_or(FIRST, |name| name.tenure)
-}
-
-fn adopted(parcel: Parcel) -> Arrival {
-    Arrival::Adopted { tenure: tenure(&parcel.shard) + 1, parcel: Box::new(parcel) }
-}
-
-/// A cell of which nothing is known yet but its name.
-pub(super) fn blank(home: &SourceId) -> Arc<CellCut> {
-    let cell = Some(CellName { home: home.clone(), tenure: FIRST });
-    Arc::new(CellCut(ShardCut { shards: 1, cell, ..ShardCut::default() }))
-}
-
-/// A cell that was adopted, as its new owner's.
-pub(super) fn owned(parcel: &Parcel, tenure: u64) -> Arc<CellCut> {
-    let mut cell = parcel.shard.clone();
-    cell.0.cell = Some(CellName { home: parcel.source.clone(), tenure });
-    Arc::new(cell)
-}
-
 /// The desk's half: the newest cut of each cell, to go into parcels.
 pub(super) struct Parcels {
     homes: Arc<Homes>,
-    cells: BTreeMap<SourceId, Known>,
+    cells: KnownCells,
     consumer: Weak<ConsumerHandle>,
-}
-
-/// What is known of one cell.
-struct Known {
-    cell: Arc<CellCut>,
-    /// The group has given us its partition since this process began. Else a parcel of it might hide its owner's.
-    ours: bool,
 }
 
 impl Parcels {
     pub fn new(homes: Arc<Homes>, restored: &[ShardCut], consumer: &Arc<ConsumerHandle>) -> Parcels {
-        let mut parcels = Parcels { homes, cells: BTreeMap::new(), consumer: Arc::downgrade(consumer) };
+        let mut parcels = Parcels { homes, cells: KnownCells::default(), consumer: Arc::downgrade(consumer) };
         parcels.take(restored.iter().map(CellCut::of).map(Arc::new));
         parcels
     }
 
-    /// From now on this is what is known of these cells.
+    /// As [`KnownCells::take`].
     pub fn take(&mut self, cells: impl IntoIterator<Item = Arc<CellCut>>) {
-        for cell in cells {
-            if let Some(name) = cell.name() {
-                let ours = self.cells.get(&name.home).is_some_and(|known| known.ours);
-                self.cells.insert(name.home.clone(), Known { cell, ours });
-            }
-        }
+        self.cells.take(cells);
     }
 
-    /// A partition is ours; with its cell, where that is another one than was known.
+    /// As [`KnownCells::missing`].
+    pub fn missing(&self, desk: &Desk) -> Vec<SourceId> {
+        self.cells.missing(desk)
+    }
+
+    /// As [`KnownCells::arrived`].
     pub fn arrived(&mut self, home: &SourceId, cell: Option<Arc<CellCut>>) {
-        self.take(cell);
-        if let Some(known) = self.cells.get_mut(home) {
-            known.ours = true;
-        }
+        self.cells.arrived(home, cell);
     }
 
     pub fn forget(&mut self, home: &SourceId) {
-        self.cells.remove(home);
+        self.cells.forget(home);
     }
 
     /// Writes a parcel of every partition that is ours. What is returned ends when Kafka has them, or a bound is over.
     pub fn publish_all(&self, desk: &Desk) -> impl Future<Output = ()> + Send + use<> {
-        let sent: Vec<Sent> = self.cells.keys().filter_map(|home| self.publish(home, desk)).collect();
+        let sent: Vec<Sent> = self.cells.homes().filter_map(|home| self.publish(home, desk)).collect();
         async move {
             for sent in sent {
                 sent.within(PUBLISH_MAX).await;
@@ -214,8 +147,7 @@ impl Parcels {
 
     /// Writes a parcel of a partition, if it is ours.
     pub fn publish(&self, home: &SourceId, desk: &Desk) -> Option<Sent> {
-        let known = self.cells.get(home).filter(|known| known.ours)?;
-        Some(self.send(home, &known.cell, desk))
+        Some(self.send(home, self.cells.ours(home)?, desk))
     }
 
     /// Writes the last parcel of a partition and lets it go when Kafka has it.

@@ -16,7 +16,6 @@
 
 mod desk;
 mod homes;
-mod machine;
 mod memory;
 mod operator;
 mod reload;

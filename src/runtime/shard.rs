@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, never, select_biased, tick};
 use tokio::sync::mpsc;
 
+use crate::checkpoint::arrival::Arrival;
 use crate::edge::clock;
 use crate::edge::kafka::{ResumePositions, SourceEvent};
 use crate::engine::cells::Said;
 use crate::engine::desk::DeskInput;
+use crate::engine::machine::Machine;
 use crate::engine::shard::{DeadLetter, Peer, ShardInput, ShardOutput};
 use crate::engine::state::{CellCut, ShardCut};
 use crate::model::position::SourceId;
 use crate::model::signal::Signal;
 use crate::model::time::EventTime;
 use crate::runtime::desk::DeskMail;
-use crate::runtime::homes::{Arrival, Homes, blank, owned};
-use crate::runtime::machine::Machine;
+use crate::runtime::homes::Homes;
 use crate::runtime::status::Status;
 
 /// How often a shard looks at the wall clock and publishes its counters.
@@ -190,20 +191,12 @@ impl Thread {
         for (_, home) in sources {
             let home = home.clone();
             let Some(arrival) = homes.arrived(&home) else { continue }; // a topic that two streams read
-            let (input, cell) = match arrival {
-                Arrival::Confirmed => (DeskInput::HomeConfirmed { home }, None),
-                Arrival::Begun => {
-                    let cell = blank(&home);
-                    (DeskInput::HomeConfirmed { home }, Some(cell))
-                }
-                Arrival::Adopted { tenure, parcel } => {
-                    if let Err(error) = cells.adopt(home.clone(), tenure, Some(&parcel.shard), out) {
-                        tracing::error!(%home, member = &*parcel.member, "what was left of a partition is damaged: {error}");
-                    }
-                    let cell = owned(&parcel, tenure);
-                    (DeskInput::HomeAdopted { home, part: Box::new(parcel.desk) }, Some(cell))
-                }
-            };
+            if let Arrival::Adopted { tenure, parcel } = &arrival
+                && let Err(error) = cells.adopt(home.clone(), *tenure, Some(&parcel.shard), out)
+            {
+                tracing::error!(%home, member = &*parcel.member, "what was left of a partition is damaged: {error}");
+            }
+            let (input, cell) = arrival.told(&home);
             mail(&self.links.desk, DeskMail::Home { shard, input, cell });
         }
     }

@@ -5,6 +5,7 @@
 //! checkpoint and log code to the simulated disk; when it ends, everything in here is gone.
 
 mod desk;
+mod homes;
 mod keeper;
 mod reload;
 mod source;
@@ -15,20 +16,24 @@ use std::sync::Arc;
 
 use super::Outside;
 use super::disk::SimDisk;
-use super::options::Sabotage;
+use super::options::{Options, Sabotage};
 use super::receivers::Answer;
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::arrival::still_here;
 use crate::checkpoint::dir::{Dir, Log};
 use crate::engine::align::Alignment;
+use crate::engine::cells::Said;
 use crate::engine::desk::{Desk, DeskInput};
 use crate::engine::limit::LimitNews;
+use crate::engine::machine::Machine;
 use crate::engine::merge::{LimitJoin, Relief};
 use crate::engine::plan::Plan;
-use crate::engine::shard::{Peer, Shard, ShardInput, ShardOutput, ShardStatus, positions};
+use crate::engine::shard::{Peer, ShardInput, ShardOutput, ShardStatus, positions};
 use crate::engine::stall::StallWatch;
-use crate::engine::state::ShardCut;
+use crate::engine::state::{CellCut, ShardCut};
 use crate::engine::steady::SteadyClock;
-use crate::model::{EventTime, Millis, Signal};
+use crate::model::{EventTime, Millis, Signal, SourceId};
+use homes::Homes;
 use keeper::Keeper;
 use reload::{Order, restored};
 use source::{Consumer, FromSource};
@@ -71,6 +76,19 @@ enum Mail {
     Cut {
         shard: usize,
         cut: u64,
+        cells: Vec<Arc<CellCut>>,
+    },
+    /// A partition arrived, with its cell where that is news, or is somebody else's.
+    Home {
+        shard: usize,
+        input: DeskInput,
+        cell: Option<Arc<CellCut>>,
+    },
+    /// A partition goes to the other member.
+    Leaving {
+        shard: usize,
+        home: SourceId,
+        cell: Box<CellCut>,
     },
     /// Another desk goes on from here, with a checkpoint of this number.
     Successor {
@@ -83,6 +101,7 @@ impl Mail {
     fn shard(&self) -> Option<usize> {
         match self {
             Mail::Signals { shard, .. } | Mail::Limit { shard, .. } | Mail::Cut { shard, .. } => Some(*shard),
+            Mail::Home { shard, .. } | Mail::Leaving { shard, .. } => Some(*shard),
             Mail::Input(_) | Mail::Successor { .. } => None,
         }
     }
@@ -91,7 +110,7 @@ impl Mail {
 pub struct Member {
     pub life: u32,
     plan: Arc<Plan>,
-    pub shards: Vec<Shard>,
+    pub shards: Vec<Machine>,
     to_shards: Vec<VecDeque<FromSource>>,
     /// By generation of who sent it, sender and receiver: what old shards sent each other is not for new ones.
     to_peers: BTreeMap<(u32, usize, usize), VecDeque<Peer>>,
@@ -110,6 +129,8 @@ pub struct Member {
     keeper: Keeper,
     consumer: Consumer,
     stalls: StallWatch,
+    /// Where there are two members.
+    homes: Option<Homes>,
     /// Records that were handed to shards.
     pub handed: u64,
     /// Goes on from a checkpoint.
@@ -145,7 +166,10 @@ impl Member {
                     }
                 }
             }
-            cuts = found;
+            cuts = match outside.options.sabotaged(Sabotage::KeepHome) {
+                true => found,
+                false => still_here(found, loaded.entries.iter().map(|entry| &entry.input)),
+            };
         }
         outside.watch.starts(life, &cuts, std::mem::take(&mut outside.power_was_cut));
         keeper::sabotage(outside.options, &mut cuts);
@@ -170,6 +194,7 @@ impl Member {
             keeper: Keeper::new(loaded.next, outside.now),
             consumer: Consumer::new(positions(&cuts)),
             plan,
+            homes: (outside.options.members == 2).then(|| Homes::new(&cuts)),
             handed: 0,
             has_past,
             begun: has_past,
@@ -180,15 +205,19 @@ impl Member {
     }
 
     fn wake(&mut self, outside: &mut Outside<'_>, shards: usize, cuts: &[ShardCut]) {
-        let (made, relief) = restored(&self.plan, shards, outside.options.seed, cuts);
+        let (made, relief) = restored(&self.plan, shards, outside.options, cuts);
         for (index, (shard, said)) in made.into_iter().enumerate() {
             self.shards.push(shard);
             self.say(outside, index, said);
             self.handle(outside, index, ShardInput::Wall(outside.wall()));
         }
-        self.tell(outside, DeskInput::Restarted);
+        let alone = self.homes.is_none();
+        self.tell(outside, if alone { DeskInput::Restarted } else { DeskInput::RestartedUnconfirmed });
+        self.forget_missing(outside);
         self.relieve(outside, &relief);
-        self.assign(outside, (0..outside.partitions.len()).collect());
+        if alone {
+            self.assign(outside, (0..outside.partitions.len()).collect());
+        }
     }
 
     /// Everyone who has something to do.
@@ -215,8 +244,7 @@ impl Member {
             Actor::Fetch(partition) => self.fetch(outside, partition),
             Actor::Source(shard) => {
                 let Some(event) = self.to_shards[shard].pop_front() else { return };
-                let input = self.translate(outside, event);
-                self.handle(outside, shard, input);
+                self.take(outside, shard, event);
             }
             Actor::Peer(from, to) => {
                 let queue = self.to_peers.get_mut(&(self.generations[to], from, to)).expect("a queue of an actor");
@@ -249,11 +277,13 @@ impl Member {
         self.mail.extend(stalls.into_iter().map(Mail::Input));
         self.ask(outside);
         self.tick(outside);
+        self.let_go(outside, false);
+        self.go_out(outside);
     }
 
     /// What can be seen of it.
     fn show(&self, outside: &mut Outside<'_>) -> Vec<ShardStatus> {
-        let statuses: Vec<ShardStatus> = self.shards.iter().map(Shard::status).collect();
+        let statuses: Vec<ShardStatus> = self.shards.iter().map(Machine::status).collect();
         outside.watch.look(&statuses, &self.desk, self.handed);
         statuses
     }
@@ -263,7 +293,7 @@ impl Member {
     }
 
     fn handle(&mut self, outside: &mut Outside<'_>, shard: usize, input: ShardInput) {
-        let leaves = matches!(input, ShardInput::Revoked(_));
+        let leaves = matches!(input, ShardInput::Revoked(_)) && self.homes.is_none();
         let mut out = Vec::new();
         self.shards[shard].handle(input, &mut out);
         if leaves {
@@ -273,9 +303,25 @@ impl Member {
     }
 
     /// Sends everywhere what a shard said.
-    fn say(&mut self, outside: &mut Outside<'_>, shard: usize, out: Vec<ShardOutput>) {
+    fn say(&mut self, outside: &mut Outside<'_>, shard: usize, out: Vec<Said>) {
         let mut signals = Vec::new();
-        for output in out {
+        for said in out {
+            let output = match said {
+                Said::Shard(output) => output,
+                Said::Unclaimed(home) => {
+                    self.give_up(shard, &home);
+                    continue;
+                }
+                Said::Cut { cut, last, states } => {
+                    self.mail.push_back(Mail::Signals { shard, signals: std::mem::take(&mut signals) });
+                    let cells = states.iter().filter(|state| state.cell.is_some());
+                    let cells = cells.map(|state| Arc::new(CellCut::of(state))).collect();
+                    // A last cut is the successor's mark.
+                    self.mail.extend((!last).then_some(Mail::Cut { shard, cut, cells }));
+                    self.keeper.give(cut, states);
+                    continue;
+                }
+            };
             match output {
                 ShardOutput::Signal(signal) => signals.extend(outside.watch.signal(outside.options, signal)),
                 ShardOutput::Judged(_) | ShardOutput::DeadLetter(_) => {}
@@ -283,19 +329,14 @@ impl Member {
                     let key = (self.generations[shard], shard, to);
                     self.to_peers.entry(key).or_default().push_back(message);
                 }
-                ShardOutput::Cut { cut, last, state } => {
-                    self.mail.push_back(Mail::Signals { shard, signals: std::mem::take(&mut signals) });
-                    // A last cut is the successor's mark.
-                    self.mail.extend((!last).then_some(Mail::Cut { shard, cut }));
-                    self.keeper.give(cut, *state);
-                }
+                ShardOutput::Cut { .. } => unreachable!("told as cuts of whatever is driven"),
                 ShardOutput::Lost { stream, source, loss } => {
                     outside.watch.tear(|| format!("{source} lost records"));
                     let stream = self.plan.streams[stream].schema.name.clone();
                     self.mail.push_back(Mail::Input(DeskInput::InputLost { stream, source, loss }));
                 }
                 ShardOutput::Whole { stream } => {
-                    outside.watch.mend(&self.shards);
+                    outside.watch.mend(self.shards.iter().map(Machine::status));
                     let stream = self.plan.streams[stream].schema.name.clone();
                     self.mail.push_back(Mail::Input(DeskInput::InputWhole { stream }));
                 }
@@ -307,10 +348,15 @@ impl Member {
         }
     }
 
-    /// How far all shards have judged.
-    pub fn judged(&self) -> EventTime {
-        let marks = self.shards.iter().map(|shard| shard.status().streams[0].watermark);
-        marks.min().flatten().unwrap_or(EventTime::MIN)
+    /// How far everything that is read is judged: by all shards, or, where partitions are judged by themselves, of each.
+    /// `None`: it reads nothing.
+    pub fn judged(&self, options: &Options) -> Option<EventTime> {
+        let statuses = self.shards.iter().map(Machine::status);
+        let marks: Vec<Option<EventTime>> = match options.members {
+            1 => statuses.map(|status| status.streams[0].watermark).collect(),
+            _ => statuses.flat_map(|s| s.streams[0].sources.clone()).map(|source| source.watermark).collect(),
+        };
+        marks.into_iter().map(|mark| mark.unwrap_or(EventTime::MIN)).min()
     }
 
     pub fn is_idle(&self, outside: &Outside<'_>) -> bool {

@@ -9,9 +9,13 @@
 //! The same seed gives the same storm, to the last line of the journal; that is what makes a failure worth having. One that
 //! fails is made smaller by leaving out faults ([`shrink`]), and is kept in `fixtures/seeds`.
 //!
-//! A group has one member for now ([`options::Options::members`]): rules that are judged where they are read are not built.
+//! A group has one member or two ([`options::Options::members`]). Where there are two, each on a host of its own, all rules
+//! are local, each key lives in one partition, and partitions move ([`group`], [`handover`]); nobody is to be told twice
+//! ([`tellings`]).
 
 pub mod disk;
+pub mod group;
+pub mod handover;
 pub mod member;
 pub mod operators;
 pub mod options;
@@ -19,6 +23,7 @@ pub mod oracle;
 pub mod plot;
 pub mod receivers;
 pub mod stage;
+pub mod tellings;
 pub mod topic;
 pub mod verdict;
 pub mod watch;
@@ -35,9 +40,12 @@ pub use watch::Broken;
 
 use crate::model::{Delivery, EventTime, Position, WallTime};
 use disk::SimDisk;
+use group::Group;
+use handover::Handover;
 use receivers::{Answer, Receivers};
+use tellings::Tellings;
 use topic::Partition;
-use watch::Watch;
+use watch::{Seen, Watch};
 
 /// How one storm went.
 #[derive(Clone, Debug)]
@@ -60,6 +68,8 @@ pub struct Report {
     /// Processes that were started.
     pub lives: u32,
     pub episodes: usize,
+    /// Partitions that came to one of two members.
+    pub moves: u64,
 }
 
 /// Runs one storm.
@@ -97,9 +107,34 @@ pub struct Outside<'a> {
     power_was_cut: bool,
     dice: StdRng,
     watch: Watch,
+    handover: Handover,
+    group: Group,
+    tellings: Tellings,
+    moves: u64,
+    /// The host that acts. What is its own is above, and what is the other's is below.
+    host: usize,
+    other: Host,
+}
+
+/// What belongs to a host and outlives its processes.
+#[derive(Default)]
+struct Host {
+    disk: SimDisk,
+    power_was_cut: bool,
+    seen: Seen,
 }
 
 impl Outside<'_> {
+    /// From here on it is this host that acts.
+    fn act_as(&mut self, host: usize) {
+        if host != self.host {
+            self.host = host;
+            std::mem::swap(&mut self.disk, &mut self.other.disk);
+            std::mem::swap(&mut self.power_was_cut, &mut self.other.power_was_cut);
+            std::mem::swap(&mut self.watch.seen, &mut self.other.seen);
+        }
+    }
+
     /// What the clock on the wall says.
     fn wall(&self) -> WallTime {
         WallTime(self.now + self.skew)
@@ -115,8 +150,13 @@ impl Outside<'_> {
         self.disk.pass(point).is_err()
     }
 
-    fn deliver(&mut self, life: u32, receiver: Arc<str>, delivery: Delivery) {
+    /// `announced`: Kafka has a parcel that says so.
+    fn deliver(&mut self, life: u32, receiver: Arc<str>, delivery: Delivery, announced: bool) {
         self.watch.delivers(&receiver, &delivery);
+        let (here, handover) = ((self.host, self.now), &self.handover);
+        if let Some(twice) = self.tellings.sends(here, announced, &receiver, &delivery, handover) {
+            self.watch.fail("V13", twice);
+        }
         let key = (receiver.clone(), delivery.integration);
         let target = self.receivers.get_mut(&key).expect("every integration has another end");
         let mute = &*receiver == "hook" && self.options.sabotaged(Sabotage::Mute);

@@ -123,6 +123,10 @@ words! {
         LoseCut = "lose_cut",
         /// What people ask for is done and confirmed, and not logged.
         ForgetAsked = "forget_asked",
+        /// A partition that comes from another member begins as if nobody had left anything.
+        LoseParcel = "lose_parcel",
+        /// What a checkpoint holds of partitions that left after it is gone on with.
+        KeepHome = "keep_home",
     }
 }
 
@@ -134,6 +138,30 @@ pub enum OptionsError {
     Form(String),
 }
 
+impl Fault {
+    /// What may go wrong where there are two members.
+    pub const OF_TWO: &'static [Fault] = &[
+        Fault::Kill,
+        Fault::Power,
+        Fault::Point,
+        Fault::Restart,
+        Fault::Reshard,
+        Fault::Rebalance,
+        Fault::Redeliver,
+        Fault::Outage,
+        Fault::Reorder,
+        Fault::Garbage,
+        Fault::Quiet,
+        Fault::Throttle,
+        Fault::Errors,
+        Fault::Hang,
+        Fault::Reset,
+        Fault::LostAnswer,
+        Fault::Twice,
+        Fault::Slow,
+    ];
+}
+
 /// One storm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -142,7 +170,7 @@ pub struct Options {
     pub sabotage: Option<Sabotage>,
     pub shards: usize,
     pub partitions: usize,
-    /// Members of the group. More than one waits for rules that are judged where they are read.
+    /// Members of the group, 1 or 2. Where there are two, all rules are local: partitions move between them.
     pub members: usize,
 }
 
@@ -154,6 +182,15 @@ impl Options {
         let (shards, partitions) = (dice.random_range(1..=4), dice.random_range(1..=4));
         let faults = Fault::ALL.iter().copied().filter(|_| dice.random_bool(share)).collect();
         Options { seed, faults, sabotage: None, shards, partitions, members: 1 }
+    }
+
+    /// The same with two members, which share at least two partitions. Of its faults only those stay that two can have: what
+    /// happens to the log, the rules or the clock is left to storms of one.
+    pub fn with_two_members(mut self) -> Options {
+        self.members = 2;
+        self.partitions = self.partitions.max(2);
+        self.faults.retain(|fault| Fault::OF_TWO.contains(fault));
+        self
     }
 
     pub fn with_faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Options {
@@ -179,11 +216,12 @@ fn dice(seed: u64, purpose: &str) -> StdRng {
     StdRng::seed_from_u64(xxhash_rust::xxh3::xxh3_64_with_seed(purpose.as_bytes(), seed))
 }
 
-/// `seed=7 faults=kill,rot`: what the command and the files of kept seeds take.
+/// `seed=7 faults=kill,rot`, or `seed=7 members=2 faults=kill`: what the command and the files of kept seeds take.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults: Vec<&str> = self.faults.iter().map(|fault| fault.name()).collect();
-        write!(f, "seed={} faults={}", self.seed, faults.join(","))?;
+        let members = if self.members == 2 { " members=2" } else { "" };
+        write!(f, "seed={}{members} faults={}", self.seed, faults.join(","))?;
         self.sabotage.map_or(Ok(()), |sabotage| write!(f, " sabotage={}", sabotage.name()))
     }
 }
@@ -199,6 +237,7 @@ impl FromStr for Options {
             let (name, value) = word.split_once('=').ok_or_else(wrong)?;
             match (name, &mut options) {
                 ("seed", None) => options = Some(Options::of(value.parse().map_err(|_| wrong())?)),
+                ("members", Some(_)) if value == "2" => options = options.map(Options::with_two_members),
                 ("faults", Some(options)) => {
                     let faults = value.split(',').filter(|word| !word.is_empty()).map(str::parse);
                     options.faults = faults.collect::<Result<_, _>>()?;
@@ -219,7 +258,9 @@ mod tests {
     fn options_are_read_as_they_are_written() {
         for seed in 0..50 {
             let options = Options::of(seed);
+            let two = options.clone().with_two_members();
             assert_eq!(options.to_string().parse(), Ok(options));
+            assert_eq!(two.to_string().parse(), Ok(two));
         }
         assert_eq!("seed=7".parse(), Ok(Options::of(7)));
         assert!("seed=7 faults=rain".parse::<Options>().is_err());

@@ -9,7 +9,10 @@ use rand::rngs::StdRng;
 use super::options::{Fault, Options};
 use super::topic::{START, STORM};
 use crate::alert::life::AlertName;
-use crate::model::{AlertStatus, AlertView, Delivery, DeliveryId, Millis, Notification, Outcome, ThreadHandle};
+use crate::alert::route::home_of;
+use crate::model::{
+    AlertStatus, AlertView, Delivery, DeliveryId, Millis, Notification, Outcome, SourceId, ThreadHandle,
+};
 
 /// How a receiver answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub struct Answer {
     pub receiver: Arc<str>,
     pub id: DeliveryId,
     pub outcome: Outcome,
+    /// The partition that it is about, where partitions move.
+    pub home: Option<SourceId>,
 }
 
 /// By receiver and place of the integration.
@@ -133,12 +138,11 @@ impl Receiver {
                 // Late, if at all: the desk has given up waiting.
                 let after = self.dice.random_range(8_000..30_000);
                 let answer = retry(None, false, "504 after a long time");
-                let answer = Answer { receiver: receiver.clone(), id: delivery.id, outcome: answer };
-                return self.dice.random_bool(0.5).then_some((now + after, answer));
+                return self.dice.random_bool(0.5).then_some((now + after, answered(receiver, delivery, answer)));
             }
         };
         let delay = self.dice.random_range(5..900);
-        Some((now + delay, Answer { receiver: receiver.clone(), id: delivery.id, outcome }))
+        Some((now + delay, answered(receiver, delivery, outcome)))
     }
 
     fn believe(&mut self, now: i64, delivery: &Delivery) {
@@ -152,6 +156,12 @@ impl Receiver {
         }
         self.taken.push(Taken { at: now, key, marked: delivery.perhaps_repeated, notification });
     }
+}
+
+/// What comes back of a delivery.
+pub fn answered(receiver: &Arc<str>, delivery: &Delivery, outcome: Outcome) -> Answer {
+    let home = home_of(&delivery.notification.group_key);
+    Answer { receiver: receiver.clone(), id: delivery.id, outcome, home }
 }
 
 pub fn name(alert: &AlertView) -> String {

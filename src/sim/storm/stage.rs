@@ -76,6 +76,11 @@ pub fn edited() -> String {
     format!("{}{other}", kept.replace("n > 14", "n > 17"))
 }
 
+/// The rules where two members share the topic.
+pub fn local() -> String {
+    RULES.replace("        by: [", "        local: true\n        by: [")
+}
+
 /// Groups of `Crowd` at most, as its text says.
 pub const CROWD_MAX: usize = 8;
 
@@ -94,6 +99,8 @@ pub const BOUNDS: DeskBounds = DeskBounds {
 };
 
 pub struct Stage {
+    /// The same rules, each `local: true`.
+    pub local: Arc<Plan>,
     /// The rules as they are and as they are edited.
     pub plans: [Arc<Plan>; 2],
 }

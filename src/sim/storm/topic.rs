@@ -20,6 +20,12 @@ pub const LATENESS: i64 = 5_000;
 
 pub const SERVICES: [&str; 4] = ["a", "b", "c", "d"];
 
+/// Whether events of a service, or of any other key, are produced to a partition. Where there are two members, each key lives
+/// in one.
+pub fn lives(options: &Options, key: usize, partition: usize) -> bool {
+    options.members == 1 || key % options.partitions == partition
+}
+
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -138,7 +144,7 @@ fn records(options: &Options, partition: usize, incidents: &[Incident]) -> Vec<R
     let mut now = START + dice.random_range(0..2_000);
     while now < START + STORM + HEAL {
         now += dice.random_range(every / 4..every * 2);
-        let record = record(options, now, incidents, &mut dice, &mut troubles);
+        let record = record(options, partition, now, incidents, &mut dice, &mut troubles);
         let silent = quiet.is_some_and(|(from, to)| (from..to).contains(&now));
         records.extend(record.filter(|_| !silent));
     }
@@ -154,6 +160,7 @@ fn quiet(options: &Options, partition: usize) -> Option<(i64, i64)> {
 
 fn record(
     options: &Options,
+    partition: usize,
     now: i64,
     incidents: &[Incident],
     dice: &mut StdRng,
@@ -162,8 +169,9 @@ fn record(
     let storm = now < START + STORM;
     let here =
         |svc: usize, what| incidents.iter().any(|i| i.svc == svc && i.what == what && (i.from..i.to).contains(&now));
-    let mut svc = dice.random_range(0..SERVICES.len());
-    let burst = (0..SERVICES.len()).find(|svc| here(*svc, Trouble::Burst));
+    let living: Vec<usize> = (0..SERVICES.len()).filter(|svc| lives(options, *svc, partition)).collect();
+    let mut svc = living[dice.random_range(0..living.len())];
+    let burst = living.into_iter().find(|svc| here(*svc, Trouble::Burst));
     if let Some(busy) = burst
         && dice.random_bool(0.7)
     {
@@ -172,7 +180,9 @@ fn record(
     let status = if dice.random_bool(if here(svc, Trouble::Errors) { 0.9 } else { 0.03 }) { 503 } else { 200 };
     let ms = if dice.random_bool(if here(svc, Trouble::Slow) { 0.8 } else { 0.01 }) { 1_500.0 } else { 80.5 };
     let crowd = options.has(Fault::Crowd) && (START + 40_000..START + 75_000).contains(&now);
-    let who = dice.random_range(0..if crowd { 40 } else { 4 });
+    let people: Vec<u32> =
+        (0..if crowd { 40 } else { 4 }).filter(|who| lives(options, *who as usize, partition)).collect();
+    let who = people[dice.random_range(0..people.len())];
     let (swap, late, future, garbage) = (
         troubles.random_range(0..LATENESS - 200),
         troubles.random_range(15_000..40_000),

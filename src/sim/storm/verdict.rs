@@ -8,61 +8,61 @@ use super::member::Member;
 use super::options::Fault;
 use super::oracle::{self, Course, Episode, Rule};
 use super::receivers::TARGETS;
-use super::topic::SERVICES;
+use super::topic::{SERVICES, lives};
 use crate::alert::life::{Alert, AlertName};
 use crate::model::{EventTime, WallTime};
 
 /// What changed so lately need not have been told.
 const FRESH: i64 = 30_000;
 
-pub(super) fn judge(outside: &mut Outside<'_>, member: &mut Member, was_edited: bool) {
+pub(super) fn judge(outside: &mut Outside<'_>, members: &[&mut Member], was_edited: bool) {
     if outside.watch.broken.is_some() {
         return;
     }
-    let judged = member.judged();
-    let behind = outside.now - judged.0;
-    if judged == EventTime::MIN || behind > 60_000 {
+    let judged = members.iter().filter_map(|member| member.judged(outside.options)).min().unwrap_or(EventTime::MIN);
+    if judged.0 < outside.now - 60_000 {
         outside.watch.fail("V11", format!("rules are judged up to {judged}, and it is {}", EventTime(outside.now)));
     }
     if outside.watch.checkpoints == 0 {
         outside.watch.fail("V11", "there never was a checkpoint".to_owned());
     }
-    believe(outside, member);
-    probe(outside, member);
+    believe(outside, members);
+    probe(outside, members);
     if outside.watch.inexact.is_none() {
         compare(outside, judged, was_edited);
     }
 }
 
 /// `V2`: what goes wrong when all is well again fires, whatever was before.
-fn probe(outside: &mut Outside<'_>, member: &Member) {
+fn probe(outside: &mut Outside<'_>, members: &[&mut Member]) {
     let fooled = [Fault::Future, Fault::Retention, Fault::Recreate].iter().any(|fault| outside.options.has(*fault));
     if outside.options.has(Fault::Clock) && fooled {
         return; // a clock that is an hour ahead lets in what is to come, or dates a gap so
     }
     let is_probe = |alert: &&Alert| &*alert.rule.name == "Errors" && alert.labels.get("svc") == Some("a");
-    if !member.desk.alerts().filter(is_probe).any(Alert::is_firing) {
+    if !members.iter().flat_map(|member| member.desk.alerts()).filter(is_probe).any(Alert::is_firing) {
         outside.watch.fail("V2", "errors go on for minutes, and nothing fires".to_owned());
     }
 }
 
 /// `V2`: everyone believes what is.
-fn believe(outside: &mut Outside<'_>, member: &Member) {
+fn believe(outside: &mut Outside<'_>, members: &[&mut Member]) {
     let mut truth: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut fresh = BTreeSet::new();
-    let desk = &member.desk;
-    for alert in desk.alerts().filter(|alert| desk.now().since(alert.changed_at).0 < FRESH) {
-        fresh.insert(AlertName::from(alert).to_string());
-    }
-    // Of what is silenced nothing is owed, one way or the other.
-    let ended = desk.groups().flat_map(|group| group.ended).collect::<Vec<_>>();
-    let names = desk.alerts().map(AlertName::from).chain(ended);
-    fresh.extend(names.filter(|name| desk.hides(&name.labels)).map(|name| name.to_string()));
-    for group in desk.groups() {
-        let of = truth.entry(if &*group.receiver == "ops" { "ops" } else { "hook" }).or_default();
-        for id in &group.firing {
-            let alert = desk.alerts().find(|alert| alert.id == *id).expect("what fires is known");
-            of.insert(format!("{} {}", group.key, AlertName::from(alert)));
+    for desk in members.iter().map(|member| &member.desk) {
+        for alert in desk.alerts().filter(|alert| desk.now().since(alert.changed_at).0 < FRESH) {
+            fresh.insert(AlertName::from(alert).to_string());
+        }
+        // Of what is silenced nothing is owed, one way or the other.
+        let ended = desk.groups().flat_map(|group| group.ended).collect::<Vec<_>>();
+        let names = desk.alerts().map(AlertName::from).chain(ended);
+        fresh.extend(names.filter(|name| desk.hides(&name.labels)).map(|name| name.to_string()));
+        for group in desk.groups() {
+            let of = truth.entry(if &*group.receiver == "ops" { "ops" } else { "hook" }).or_default();
+            for id in &group.firing {
+                let alert = desk.alerts().find(|alert| alert.id == *id).expect("what fires is known");
+                of.insert(format!("{} {}", group.key, AlertName::from(alert)));
+            }
         }
     }
     let is_fresh = |belief: &String| fresh.iter().any(|name| belief.ends_with(name.as_str()));
@@ -71,7 +71,7 @@ fn believe(outside: &mut Outside<'_>, member: &Member) {
         let believes: BTreeSet<String> = target.believes.values().flatten().cloned().collect();
         let is = truth.get(receiver).cloned().unwrap_or_default();
         // Of what was forgotten for want of a disk nobody can be told the end.
-        let forgot = outside.watch.forgot;
+        let forgot = outside.watch.seen.forgot || outside.other.seen.forgot;
         let counts = |belief: &&String| !is_fresh(belief) && (is.contains(*belief) || !forgot);
         if let Some(first) = is.symmetric_difference(&believes).find(counts) {
             let side = if is.contains(first) { "is owed" } else { "still believes" };
@@ -87,12 +87,15 @@ type Said = (Rule, usize, i64, i64);
 /// What the oracle says, as far as it is to be believed.
 struct Known {
     courses: Vec<Course>,
+    /// Up to when.
+    until: i64,
 }
 
 impl Known {
     /// Whether what fired then is known.
     fn covers(&self, rule: Rule, svc: usize, fired_at: i64) -> bool {
-        self.courses.iter().any(|course| (course.rule, course.svc) == (rule, svc) && fired_at >= course.from)
+        let known = |course: &Course| (course.from..=self.until).contains(&fired_at);
+        self.courses.iter().any(|course| (course.rule, course.svc) == (rule, svc) && known(course))
     }
 
     fn episodes(&self) -> impl Iterator<Item = &Episode> {
@@ -103,16 +106,17 @@ impl Known {
 /// `V10`
 fn compare(outside: &mut Outside<'_>, judged: EventTime, was_edited: bool) {
     let Some(whole) = outside.watch.whole() else { return };
-    let mut courses = oracle::courses(&outside.partitions, whole.0, judged.0);
+    let mut courses = courses(outside, whole.0, judged.0);
     courses.retain(|course| !(was_edited && course.rule.is_edited()));
-    let known = Known { courses };
+    let known = Known { courses, until: judged.0 };
     let fired: BTreeSet<Said> = known.episodes().map(|e| (e.rule, e.svc, e.since, e.fired_at)).collect();
     let ended: BTreeSet<Said> =
         known.episodes().filter_map(|e| Some((e.rule, e.svc, e.fired_at, e.ended_at?))).collect();
     let heard = &outside.watch.fired;
     let heard: BTreeSet<Said> = heard.iter().copied().filter(|e| known.covers(e.0, e.1, e.3)).collect();
     let heard_ended = &outside.watch.ended;
-    let heard_ended: BTreeSet<Said> = heard_ended.iter().copied().filter(|e| known.covers(e.0, e.1, e.2)).collect();
+    let heard_ended: BTreeSet<Said> =
+        heard_ended.iter().copied().filter(|e| known.covers(e.0, e.1, e.2) && e.3 <= judged.0).collect();
     let time = |at: i64| EventTime(at).to_string();
     let text = |(rule, svc, a, b): Said| format!("{}{{{}}} {} {}", rule.name(), SERVICES[svc], time(a), time(b));
     // `V5`: `for` began anew while it was running, or was over too soon.
@@ -131,6 +135,19 @@ fn compare(outside: &mut Outside<'_>, judged: EventTime, was_edited: bool) {
         outside.watch.fail("V10", format!("should have ended: {} (fired, ended)", text(*missing)));
     }
     told(outside, &known);
+}
+
+/// Where there are two members each partition is judged by itself.
+fn courses(outside: &Outside<'_>, whole: i64, until: i64) -> Vec<Course> {
+    if outside.options.members == 1 {
+        return oracle::courses(&outside.partitions, whole, until);
+    }
+    let mut all = Vec::new();
+    for (at, partition) in outside.partitions.iter().enumerate() {
+        let courses = oracle::courses(std::slice::from_ref(partition), whole, until).into_iter();
+        all.extend(courses.filter(|course| lives(outside.options, course.svc, at)));
+    }
+    all
 }
 
 /// No receiver was told of what did not happen.

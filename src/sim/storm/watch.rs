@@ -14,6 +14,7 @@
 //! - `V11` a process that may run does: it starts, gets through what it is given, and takes checkpoints
 //! - `V12` a silence that was promised is there after any crash, and nothing is written of what it hides
 //!   ([`super::operators`])
+//! - `V13` of two members, one does not tell again what the other told ([`super::tellings`])
 //!
 //! The first that is broken is kept. `V2` and `V10` are asked at the end ([`super::verdict`]), the others all the time.
 
@@ -26,14 +27,15 @@ use super::oracle::{self, Rule};
 use super::stage::{BOUNDS, CROWD_MAX};
 use super::topic::{Kind, Partition, SERVICES};
 use crate::alert::life::{AlertName, Change};
+use crate::alert::route::home_of;
 use crate::engine::desk::{Desk, DeskInput, DeskOutput};
 use crate::engine::journal::Decision;
-use crate::engine::shard::{Shard, ShardStatus, StreamStatus};
+use crate::engine::shard::{ShardStatus, StreamStatus};
 use crate::engine::state::ShardCut;
 use crate::model::refusal::Scope;
 use crate::model::signal::ResolvedBecause;
 use crate::model::{
-    Delivery, DeliveryId, EventTime, Outcome, Position, RawBatch, Refusal, Signal, SourceId, Transition,
+    Delivery, DeliveryId, EventTime, Notification, Outcome, Position, RawBatch, Refusal, Signal, SourceId, Transition,
 };
 
 /// Lines kept of what happened.
@@ -46,8 +48,8 @@ pub struct Broken {
     pub text: String,
 }
 
-/// By receiver, place of the integration, and key.
-type Key = (Arc<str>, usize, String);
+/// By receiver, place of the integration, group and key.
+type Key = (Arc<str>, usize, Arc<str>, String);
 
 #[derive(Default)]
 pub struct Watch {
@@ -70,6 +72,17 @@ pub struct Watch {
     late: Vec<Vec<bool>>,
     firing: BTreeMap<(String, String), EventTime>,
     swallowed: u32,
+    /// Partitions move between two members.
+    two: bool,
+    /// Of the host that acts.
+    pub seen: Seen,
+    pub deliveries: u64,
+    pub checkpoints: u64,
+}
+
+/// What was seen of one host's processes.
+#[derive(Default)]
+pub struct Seen {
     requests: BTreeMap<(Arc<str>, DeliveryId), Key>,
     known: BTreeMap<Key, u32>,
     tried: BTreeMap<Key, u32>,
@@ -93,8 +106,6 @@ pub struct Watch {
     /// Events that a shard had before it went on with other rules, whose feeds count from there on.
     before_reload: BTreeMap<usize, u64>,
     pub promises: Promises,
-    pub deliveries: u64,
-    pub checkpoints: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,8 +116,9 @@ struct Expected {
 }
 
 impl Watch {
-    pub fn new(partitions: &[Partition]) -> Watch {
-        Watch { late: partitions.iter().map(oracle::late).collect(), ..Watch::default() }
+    pub fn new(options: &Options, partitions: &[Partition]) -> Watch {
+        let late = partitions.iter().map(oracle::late).collect();
+        Watch { late, two: options.members == 2, ..Watch::default() }
     }
 
     pub fn fail(&mut self, id: &'static str, text: String) {
@@ -124,8 +136,8 @@ impl Watch {
     }
 
     /// A shard says that they are.
-    pub fn mend(&mut self, shards: &[Shard]) {
-        self.whole = shards.iter().filter_map(|shard| shard.status().streams[0].watermark).max();
+    pub fn mend(&mut self, shards: impl Iterator<Item = ShardStatus>) {
+        self.whole = shards.filter_map(|shard| shard.streams[0].watermark).max();
     }
 
     /// From when on the oracle can be asked what is said, if it can.
@@ -147,53 +159,63 @@ impl Watch {
 
     /// A process begins, from these cuts, of which `keeps_synced` says whether what was written before is all there.
     pub fn starts(&mut self, life: u32, cuts: &[ShardCut], power: bool) {
-        self.life = life;
-        (self.fresh, self.expected) = (BTreeMap::new(), Expected::default());
-        (self.marks, self.own) = (BTreeMap::new(), BTreeMap::new());
-        self.before_reload.clear();
+        self.seen.life = life;
+        (self.seen.fresh, self.seen.expected) = (BTreeMap::new(), Expected::default());
+        (self.seen.marks, self.seen.own) = (BTreeMap::new(), BTreeMap::new());
+        self.seen.before_reload.clear();
         self.firing.clear();
         self.goes_on(cuts);
-        self.floors.clear();
+        self.seen.floors.clear();
         for source in cuts.iter().flat_map(|cut| &cut.streams).flat_map(|stream| &stream.sources) {
-            let floor = self.floors.entry(source.source.clone()).or_insert(EventTime::MIN);
+            let floor = self.seen.floors.entry(source.source.clone()).or_insert(EventTime::MIN);
             *floor = source.mark.own.max(*floor);
             let (at, next) = (source.source.partition as usize, source.next.unwrap_or(0) - 1);
-            let last = self.fresh.entry(at).or_insert(-1);
+            let last = self.seen.fresh.entry(at).or_insert(-1);
             *last = next.max(*last);
         }
-        if cuts.is_empty() || self.log_broken {
-            self.forgot_in_life = life;
-            (self.forgot_at_life, self.marks_from_life) = (life, life);
-            self.forgot = life > 1;
+        if cuts.is_empty() || self.seen.log_broken {
+            self.seen.forgot_in_life = life;
+            (self.seen.forgot_at_life, self.seen.marks_from_life) = (life, life);
+            self.seen.forgot = life > 1;
         }
         if power {
-            self.forgot_at_life = life;
+            self.seen.forgot_at_life = life;
         }
     }
 
     /// `V12`: a process begins with this desk, of which nothing is lost unless the disk lost it.
     pub fn keeps_promises(&mut self, desk: &Desk) {
-        let lost = self.promises.broken_by(desk).map(ToString::to_string);
-        if let Some(lost) = lost.filter(|_| self.life > self.forgot_in_life) {
+        let lost = self.seen.promises.broken_by(desk).map(ToString::to_string);
+        if let Some(lost) = lost.filter(|_| self.seen.life > self.seen.forgot_in_life) {
             self.fail("V12", format!("it was confirmed and is not there: {lost}"));
         }
-        self.promises.forget_what_is_lost(desk);
+        self.seen.promises.forget_what_is_lost(desk);
+    }
+
+    /// A partition comes from another member, with what that one knew: where it stands, and what was told of it.
+    pub fn adopts(&mut self, home: &SourceId) {
+        let here = |key: &Key| home_of(&key.2).as_ref() == Some(home);
+        self.firing.clear();
+        self.seen.known.retain(|key, _| !here(key));
+        self.seen.tried.retain(|key, _| !here(key));
+        self.seen.own.remove(home);
+        self.seen.floors.remove(home);
     }
 
     /// The log has a hole: what comes now may be forgotten.
     pub fn log_broke(&mut self) {
-        self.log_broken = true;
+        self.seen.log_broken = true;
     }
 
     /// Who goes on from cuts is where the last of the shards was: what they have heard of each other differs.
     pub fn goes_on(&mut self, cuts: &[ShardCut]) {
-        self.floor = cuts.iter().flat_map(|cut| &cut.streams).map(|stream| stream.joined).min();
+        self.seen.floor = cuts.iter().flat_map(|cut| &cut.streams).map(|stream| stream.joined).min();
     }
 
     /// A shard went on with other rules.
     pub fn succeeded(&mut self, shard: usize, status: &ShardStatus) {
-        self.marks.remove(&shard);
-        self.before_reload.insert(shard, feed_rows(&status.streams[0]));
+        self.seen.marks.remove(&shard);
+        self.seen.before_reload.insert(shard, feed_rows(&status.streams[0]));
     }
 
     /// What a shard said, on its way to the desk.
@@ -298,50 +320,54 @@ impl Watch {
     /// An input on its way to the desk.
     pub fn input(&mut self, input: &DeskInput) {
         if let DeskInput::Receipt { receiver, id, outcome: Outcome::Delivered { .. } } = input
-            && let Some(key) = self.requests.get(&(receiver.clone(), *id))
+            && let Some(key) = self.seen.requests.get(&(receiver.clone(), *id))
         {
-            self.known.insert(key.clone(), self.life);
+            self.seen.known.insert(key.clone(), self.seen.life);
         }
         if let DeskInput::Receipt { receiver, id, .. } = input
-            && let Some(key) = self.requests.get(&(receiver.clone(), *id))
+            && let Some(key) = self.seen.requests.get(&(receiver.clone(), *id))
         {
-            self.tried.remove(key);
+            self.seen.tried.remove(key);
         }
     }
 
     /// `V6`
     pub fn delivers(&mut self, receiver: &Arc<str>, delivery: &Delivery) {
         self.deliveries += 1;
-        if let Some((silence, alert)) = self.promises.broken_in(delivery).filter(|_| delivery.attempt == 1) {
+        if let Some((silence, alert)) = self.seen.promises.broken_in(delivery).filter(|_| delivery.attempt == 1) {
             let text = format!("{receiver} is told of {alert}, which is silenced: {silence}");
             self.fail("V12", text);
         }
-        let key = (receiver.clone(), delivery.integration, delivery.notification.idempotency_key());
-        let known = self.known.get(&key).copied();
-        if known.is_some_and(|life| life == self.life || life >= self.forgot_at_life) {
-            self.fail("V6", format!("{} is sent to {receiver} again after it said it has it", key.2));
+        let Notification { group_key, .. } = &*delivery.notification;
+        let of = delivery.notification.idempotency_key();
+        let key = (receiver.clone(), delivery.integration, group_key.clone(), of);
+        let known = self.seen.known.get(&key).copied();
+        if known.is_some_and(|life| life == self.seen.life || life >= self.seen.forgot_at_life) {
+            self.fail("V6", format!("{} is sent to {receiver} again after it said it has it", key.3));
         }
-        let tried = self.tried.get(&key).copied();
-        if tried.is_some_and(|life| life < self.life && life >= self.marks_from_life) && !delivery.perhaps_repeated {
-            self.fail("V6", format!("{} is sent to {receiver} again after a crash without a word of it", key.2));
+        let tried = self.seen.tried.get(&key).copied();
+        if tried.is_some_and(|life| life < self.seen.life && life >= self.seen.marks_from_life)
+            && !delivery.perhaps_repeated
+        {
+            self.fail("V6", format!("{} is sent to {receiver} again after a crash without a word of it", key.3));
         }
-        self.tried.insert(key.clone(), self.life);
-        self.requests.insert((receiver.clone(), delivery.id), key);
+        self.seen.tried.insert(key.clone(), self.seen.life);
+        self.seen.requests.insert((receiver.clone(), delivery.id), key);
     }
 
     /// Records are handed to a shard.
     pub fn handed(&mut self, batch: &RawBatch, base: usize, partitions: &[Partition]) {
         for record in &batch.records {
             let at = batch.sources[record.source as usize].partition as usize;
-            let last = self.fresh.entry(at).or_insert(-1);
+            let last = self.seen.fresh.entry(at).or_insert(-1);
             if record.offset <= *last {
                 continue;
             }
             *last = record.offset;
             let place = base + record.offset as usize;
-            self.expected.late += u64::from(self.late[at][place]);
-            self.expected.future += u64::from(partitions[at].records[place].kind == Kind::Future);
-            self.expected.garbage += u64::from(partitions[at].records[place].kind == Kind::Garbage);
+            self.seen.expected.late += u64::from(self.late[at][place]);
+            self.seen.expected.future += u64::from(partitions[at].records[place].kind == Kind::Future);
+            self.seen.expected.garbage += u64::from(partitions[at].records[place].kind == Kind::Garbage);
         }
     }
 
@@ -355,7 +381,7 @@ impl Watch {
 
     /// A shard is told that a log was made anew: offsets begin again.
     pub fn rewinds(&mut self, source: &SourceId) {
-        self.fresh.remove(&(source.partition as usize));
+        self.seen.fresh.remove(&(source.partition as usize));
     }
 
     /// A partition is read from where its log begins, because nobody knows of any position: what is not there any more is
@@ -366,14 +392,14 @@ impl Watch {
 
     pub fn saved(&mut self, positions: &[Position]) {
         self.checkpoints += 1;
-        self.log_broken = false;
-        self.saved = positions.iter().map(|p| (p.source.clone(), p.offset)).collect();
+        self.seen.log_broken = false;
+        self.seen.saved = positions.iter().map(|p| (p.source.clone(), p.offset)).collect();
     }
 
     /// `V7`
     pub fn commits(&mut self, positions: &[Position]) {
         for Position { source, offset } in positions {
-            let saved = self.saved.get(source).copied().unwrap_or(0);
+            let saved = self.seen.saved.get(source).copied().unwrap_or(0);
             if *offset > saved {
                 self.fail("V7", format!("{source}@{offset} is committed, and the newest checkpoint is at {saved}"));
             }
@@ -391,14 +417,14 @@ impl Watch {
         for (index, shard) in shards.iter().enumerate() {
             let stream = &shard.streams[0];
             let mark = stream.watermark.unwrap_or(EventTime::MIN);
-            let before = self.marks.insert(index, mark).or(self.floor).unwrap_or(EventTime::MIN);
-            if mark < before {
+            let before = self.seen.marks.insert(index, mark).or(self.seen.floor).unwrap_or(EventTime::MIN);
+            if mark < before && !self.two {
                 self.fail("V8", format!("the watermark of shard {index} went from {before} back to {mark}"));
             }
             for report in &stream.sources {
                 let own = report.watermark.unwrap_or(EventTime::MIN);
-                let floor = self.floors.get(&report.source).copied();
-                let before = self.own.insert(report.source.clone(), own).or(floor).unwrap_or(EventTime::MIN);
+                let floor = self.seen.floors.get(&report.source).copied();
+                let before = self.seen.own.insert(report.source.clone(), own).or(floor).unwrap_or(EventTime::MIN);
                 if own < before {
                     self.fail("V8", format!("the watermark of {} went from {before} back to {own}", report.source));
                 }
@@ -435,7 +461,7 @@ impl Watch {
         let streams = || shards.iter().map(|shard| &shard.streams[0]);
         let refused = |reason| streams().map(|stream| stream.refused.get(reason)).sum::<u64>();
         let (records, repeats): (u64, u64) = (streams().map(|s| s.records).sum(), streams().map(|s| s.repeats).sum());
-        let before_reload = self.before_reload.clone();
+        let before_reload = self.seen.before_reload.clone();
         let mut same = |what: &str, a: u64, b: u64| {
             if a != b {
                 self.fail("V1", format!("{what}: {a} and {b}"));
@@ -460,9 +486,10 @@ impl Watch {
             let out = settled + lane.held as u64;
             same("notifications pushed, and where they went", counts.pushed, out);
         }
-        let expected = self.expected;
+        let expected = self.seen.expected;
         let late = refused(Refusal::Late);
-        if self.inexact.is_none() {
+        // Of a partition that was another's some records are read once more.
+        if self.inexact.is_none() && !self.two {
             if refused(Refusal::Malformed) != expected.garbage {
                 let found = refused(Refusal::Malformed);
                 self.fail("V1", format!("{} records are garbage, and {found} were refused", expected.garbage));

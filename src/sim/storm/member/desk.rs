@@ -11,9 +11,11 @@ impl Member {
     /// Takes one message; while a checkpoint is taken, those behind a mark wait.
     pub(super) fn hear(&mut self, outside: &mut Outside<'_>, mail: Mail) {
         let Some(mail) = self.alignment.admit(mail.shard(), mail) else { return };
-        let Mail::Cut { shard, cut } = mail else { return self.take_mail(outside, mail) };
+        let Mail::Cut { shard, cut, cells } = mail else { return self.take_mail(outside, mail) };
+        self.homes.iter_mut().for_each(|homes| homes.take(cells.iter().cloned()));
         if self.alignment.mark(shard) {
             self.cut(outside, cut);
+            self.publish_all(outside);
             for mail in self.alignment.release() {
                 self.hear(outside, mail);
             }
@@ -34,6 +36,8 @@ impl Member {
                     None => return,
                 }
             }
+            Mail::Home { input, cell, .. } => return self.welcome(outside, input, cell),
+            Mail::Leaving { home, cell, .. } => return self.see_off(outside, home, *cell),
             Mail::Successor { number, relief } => return self.give_way(outside, number, &relief),
             Mail::Cut { .. } => return,
         };
@@ -45,8 +49,10 @@ impl Member {
         if outside.pass("delivery_answered") {
             return;
         }
+        outside.tellings.answered(outside.host, &answer, &outside.handover);
         let input = DeskInput::Receipt { receiver: answer.receiver, id: answer.id, outcome: answer.outcome };
         self.tell(outside, input);
+        self.publish_after(outside, answer.home);
         outside.pass("receipt_logged");
     }
 
@@ -61,21 +67,21 @@ impl Member {
         }
     }
 
-    fn now(&mut self, outside: &Outside<'_>) -> WallTime {
+    pub(super) fn now(&mut self, outside: &Outside<'_>) -> WallTime {
         self.clock.read(outside.wall(), Millis(outside.now))
     }
 
     /// Somebody asks for something. It is promised once it is on disk, and before the first checkpoint nothing is.
     pub fn operate(&mut self, outside: &mut Outside<'_>, ask: Ask) {
         let now = self.now(outside);
-        let Some(operation) = outside.watch.promises.operation(ask, now).filter(|_| self.begun) else { return };
+        let Some(operation) = outside.watch.seen.promises.operation(ask, now).filter(|_| self.begun) else { return };
         // What it ends may be told in the same step.
-        let before = outside.watch.promises.doubt(ask);
+        let before = outside.watch.seen.promises.doubt(ask);
         let answer = self.ask_desk(outside, DeskInput::Operator(operation));
         let on_disk = self.log.as_ref().is_some_and(|log| log.sync().is_ok());
         match answer {
-            Some(Ok(done)) if on_disk && !outside.disk.is_dead() => outside.watch.promises.promise(&done),
-            Some(Err(_)) => outside.watch.promises.stand_by(before),
+            Some(Ok(done)) if on_disk && !outside.disk.is_dead() => outside.watch.seen.promises.promise(&done),
+            Some(Err(_)) => outside.watch.seen.promises.stand_by(before),
             Some(Ok(_)) | None => {}
         }
     }
@@ -106,6 +112,7 @@ impl Member {
         if speaks && self.log.as_ref().is_some_and(|log| log.sync().is_err()) {
             self.log = None;
         }
+        let announced = self.announce(outside, &out);
         let mut answer = None;
         for output in out {
             match output {
@@ -113,7 +120,7 @@ impl Member {
                     if outside.disk.is_dead() || outside.pass("delivery_started") {
                         return None;
                     }
-                    outside.deliver(self.life, receiver, delivery);
+                    self.post(outside, receiver, delivery, &announced);
                 }
                 DeskOutput::Answer(to) => answer = Some(to),
                 DeskOutput::Journal(_) | DeskOutput::DeadLetter(_) => {}

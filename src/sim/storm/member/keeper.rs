@@ -32,6 +32,8 @@ pub struct Keeper {
 pub struct Collecting {
     pub number: u64,
     pub shards: Vec<ShardCut>,
+    /// Shards that gave theirs.
+    given: usize,
     pub desk: Option<DeskCut>,
     /// They are the last of their shards, and these rules are to be gone on with.
     pub next: Option<Arc<Plan>>,
@@ -45,13 +47,15 @@ impl Keeper {
     fn begin(&mut self, next: Option<Arc<Plan>>) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.collecting = Some(Collecting { number, shards: Vec::new(), desk: None, next });
+        self.collecting = Some(Collecting { number, shards: Vec::new(), given: 0, desk: None, next });
         number
     }
 
-    pub fn give(&mut self, cut: u64, state: ShardCut) {
+    /// What a shard, or each of its cells, gives.
+    pub fn give(&mut self, cut: u64, states: Vec<ShardCut>) {
         if let Some(collecting) = self.collecting.as_mut().filter(|collecting| collecting.number == cut) {
-            collecting.shards.push(state);
+            collecting.shards.extend(states);
+            collecting.given += 1;
         }
     }
 
@@ -66,7 +70,7 @@ impl Keeper {
 
     /// What is to be done with what was collected.
     pub fn next_step(&self, shards: usize) -> Option<Actor> {
-        let collecting = self.collecting.as_ref().filter(|collecting| collecting.shards.len() >= shards)?;
+        let collecting = self.collecting.as_ref().filter(|collecting| collecting.given >= shards)?;
         match (&collecting.next, &collecting.desk) {
             (Some(_), _) => Some(Actor::Reload),
             (None, Some(_)) => Some(Actor::Save),
@@ -111,7 +115,7 @@ impl Member {
     }
 
     pub(super) fn save(&mut self, outside: &mut Outside<'_>) {
-        let Some(Collecting { number, mut shards, desk: Some(desk), next: None }) = self.keeper.collecting.take()
+        let Some(Collecting { number, mut shards, desk: Some(desk), next: None, .. }) = self.keeper.collecting.take()
         else {
             return;
         };

@@ -5,12 +5,15 @@
 use std::sync::Arc;
 
 use super::keeper::sabotage;
-use super::{Mail, Member};
+use super::{Mail, Member, shard_of};
+use crate::engine::cells::{Cells, Said};
+use crate::engine::machine::Machine;
 use crate::engine::merge::Relief;
 use crate::engine::plan::Plan;
-use crate::engine::shard::{Shard, ShardInput, ShardOutput};
+use crate::engine::shard::{Shard, ShardInput};
 use crate::engine::state::ShardCut;
-use crate::sim::storm::Outside;
+use crate::model::SourceId;
+use crate::sim::storm::{Options, Outside};
 
 /// What the keeper wants of a shard.
 pub enum Order {
@@ -21,21 +24,24 @@ pub enum Order {
 }
 
 /// A shard that goes on, and what it said as it did.
-pub type Restored = (Shard, Vec<ShardOutput>);
+pub type Restored = (Machine, Vec<Said>);
 
-/// Shards that go on from cuts, and what the desk is to hear of them first.
-pub fn restored(plan: &Arc<Plan>, shards: usize, seed: u64, cuts: &[ShardCut]) -> (Vec<Restored>, Relief) {
+/// Shards, or the threads of cells, that go on from cuts, and what the desk is to hear of them first.
+pub fn restored(plan: &Arc<Plan>, shards: usize, options: &Options, cuts: &[ShardCut]) -> (Vec<Restored>, Relief) {
     let one = |index| {
-        let made = Shard::new(index, shards, plan.clone(), seed);
-        let mut shard = made.expect("the stream is decoded").with_cuts();
-        let mut said = Vec::new();
-        if !cuts.is_empty() {
-            shard.restore(cuts, &mut said).expect("what passed its checksums is read");
+        let mut machine = match options.members {
+            1 => Shard::new(index, shards, plan.clone(), options.seed)
+                .map(|shard| Machine::Shard(Box::new(shard.with_cuts()))),
+            _ => Cells::new(plan.clone(), options.seed).map(|cells| Machine::Cells(Box::new(cells.with_cuts()))),
         }
-        (shard, said)
+        .expect("the stream is decoded");
+        let mut said = Vec::new();
+        let mine = |home: &SourceId| shard_of(home.partition as usize, shards) == index;
+        machine.restore(cuts, mine, &mut said).expect("what passed its checksums is read");
+        (machine, said)
     };
     let made: Vec<Restored> = (0..shards).map(one).collect();
-    let relief = Relief::new(plan, cuts, made.iter().flat_map(|(_, said)| said));
+    let relief = Relief::new(plan, cuts, made.iter().flat_map(|(_, said)| said).filter_map(Said::of_shard));
     (made, relief)
 }
 
@@ -54,7 +60,7 @@ impl Member {
         let Some((number, plan, cuts)) = self.keeper.take_last() else { return };
         outside.watch.goes_on(cuts);
         sabotage(outside.options, cuts);
-        let (made, relief) = restored(&plan, self.shards.len(), outside.options.seed, cuts);
+        let (made, relief) = restored(&plan, self.shards.len(), outside.options, cuts);
         self.mail.push_back(Mail::Successor { number, relief });
         for (orders, restored) in self.orders.iter_mut().zip(made) {
             orders.push_back(Order::Successor(Box::new(restored)));
@@ -69,9 +75,9 @@ impl Member {
         let generation = self.generations[index];
         self.to_peers.retain(|(of, _, to), _| *to != index || *of >= generation);
         self.say(outside, index, said);
-        for input in self.shards[index].succeed(&old) {
-            self.handle(outside, index, input);
-        }
+        let mut said = Vec::new();
+        self.shards[index].succeed(&old, &mut said);
+        self.say(outside, index, said);
         outside.watch.succeeded(index, &self.shards[index].status());
     }
 }

@@ -21,6 +21,8 @@ pub enum FromSource {
     Records(usize, RawBatch),
     Assigned(Vec<SourceId>),
     Revoked(Vec<SourceId>),
+    /// They are another's already.
+    Lost(Vec<SourceId>),
     Gap {
         source: SourceId,
         lost: Option<u64>,
@@ -51,6 +53,11 @@ impl Consumer {
         consumer
     }
 
+    /// A partition goes where nobody here knows of.
+    pub fn forget(&mut self, source: &SourceId) {
+        self.resume.remove(source);
+    }
+
     pub fn resume_at(&mut self, next: impl IntoIterator<Item = Position>) {
         let next = next.into_iter().filter(|position| position.offset >= 0);
         self.resume.extend(next.map(|position| (position.source, position.offset)));
@@ -60,6 +67,8 @@ impl Consumer {
 impl Member {
     /// Takes partitions on; every shard is told, also of nothing.
     pub fn assign(&mut self, outside: &mut Outside<'_>, partitions: Vec<usize>) {
+        let sources: Vec<SourceId> = partitions.iter().map(|p| outside.partitions[*p].source.clone()).collect();
+        self.find_out(outside, sources.into_iter());
         let mut told = vec![Vec::new(); self.shards.len()];
         for partition in partitions {
             let of = &outside.partitions[partition];
@@ -80,10 +89,19 @@ impl Member {
     }
 
     pub fn revoke(&mut self, outside: &mut Outside<'_>, partitions: &[usize]) {
+        self.take_away(outside, partitions, FromSource::Revoked);
+    }
+
+    /// They are another's already.
+    pub fn lose_partitions(&mut self, outside: &mut Outside<'_>, partitions: &[usize]) {
+        self.take_away(outside, partitions, FromSource::Lost);
+    }
+
+    fn take_away(&mut self, outside: &Outside<'_>, partitions: &[usize], told: fn(Vec<SourceId>) -> FromSource) {
         for partition in partitions {
             if self.consumer.ours.remove(partition).is_some() {
                 let source = outside.partitions[*partition].source.clone();
-                self.to_shards[shard_of(*partition, self.shards.len())].push_back(FromSource::Revoked(vec![source]));
+                self.to_shards[shard_of(*partition, self.shards.len())].push_back(told(vec![source]));
             }
         }
     }
@@ -158,8 +176,16 @@ impl Member {
         queue.push_back(FromSource::Records(of.base, batch.finish()));
     }
 
-    pub(super) fn translate(&mut self, outside: &mut Outside<'_>, event: FromSource) -> ShardInput {
-        match event {
+    /// A shard takes what its source has for it.
+    pub(super) fn take(&mut self, outside: &mut Outside<'_>, shard: usize, event: FromSource) {
+        let input = match event {
+            FromSource::Revoked(list) if self.homes.is_some() => return self.depart(outside, shard, list),
+            FromSource::Lost(list) => return self.lose(outside, shard, list),
+            FromSource::Revoked(list) => ShardInput::Revoked(list),
+            FromSource::Assigned(list) => {
+                self.arrive(shard, &list);
+                ShardInput::Assigned(list.into_iter().map(|source| (0, source)).collect())
+            }
             FromSource::Records(base, mut batch) => {
                 self.handed += batch.records.len() as u64;
                 outside.watch.handed(&batch, base, &outside.partitions);
@@ -168,8 +194,6 @@ impl Member {
                 }
                 ShardInput::Records { stream: 0, batch }
             }
-            FromSource::Assigned(list) => ShardInput::Assigned(list.into_iter().map(|source| (0, source)).collect()),
-            FromSource::Revoked(list) => ShardInput::Revoked(list),
             FromSource::Gap { source, lost } => {
                 if lost.is_none() {
                     outside.watch.rewinds(&source);
@@ -177,7 +201,8 @@ impl Member {
                 ShardInput::Gap { source, lost }
             }
             FromSource::End(end) => ShardInput::End(end),
-        }
+        };
+        self.handle(outside, shard, input);
     }
 
     /// What the broker says of the ends of a shard's partitions.

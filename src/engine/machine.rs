@@ -7,7 +7,7 @@ use crate::engine::state::ShardCut;
 use crate::model::position::{Position, SourceId};
 
 /// See the module.
-pub(super) enum Machine {
+pub enum Machine {
     Shard(Box<Shard>),
     Cells(Box<Cells>),
 }

@@ -1,0 +1,279 @@
+//! Partitions that move between two members, in the order of `runtime/homes`: what a partition arrives with is known before
+//! it is read, the cell is there before the first record, and the desk has the home before the first signal. Parcels are
+//! written when a partition leaves, when it is adopted, with every checkpoint, and around every notification.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Mail, Member};
+use crate::alert::route::home_of;
+use crate::checkpoint::arrival::{Arrival, KnownCells};
+use crate::engine::desk::{DeskInput, DeskOutput};
+use crate::engine::shard::{ShardInput, positions};
+use crate::engine::state::{CellCut, CellName, ShardCut};
+use crate::model::{Delivery, Millis, Outcome, SourceId, WallTime};
+use crate::sim::storm::receivers::answered;
+use crate::sim::storm::{Outside, Sabotage, handover};
+
+/// How long a partition that leaves waits for the answers to what is under way.
+const ANSWERS_MAX: Millis = Millis::from_secs(3);
+
+/// What a member has of partitions that move.
+#[derive(Default)]
+pub struct Homes {
+    /// Partitions whose cells it holds, with their tenures.
+    held: BTreeMap<SourceId, u64>,
+    arrivals: BTreeMap<SourceId, Arrival>,
+    cells: KnownCells,
+    leaving: Vec<Leaving>,
+    outgoing: Vec<Outgoing>,
+    /// Partitions to be let go of, and when.
+    releases: Vec<(i64, SourceId)>,
+}
+
+struct Leaving {
+    home: SourceId,
+    cell: CellCut,
+    until: WallTime,
+}
+
+/// What waits for its parcel before it is sent.
+struct Outgoing {
+    at: i64,
+    receiver: Arc<str>,
+    delivery: Delivery,
+    parcel: Before,
+}
+
+/// What became of the parcel before a notification.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    /// There is none to be written: the partition is not known to be ours.
+    Unknown,
+    /// Kafka has it at that moment.
+    Taken(i64),
+    /// Another member has the partition.
+    Outpaced,
+}
+
+impl Homes {
+    pub fn new(cuts: &[ShardCut]) -> Homes {
+        let mut homes = Homes::default();
+        let names = cuts.iter().filter_map(|cut| cut.cell.clone());
+        homes.held = names.map(|CellName { home, tenure }| (home, tenure)).collect();
+        homes.cells.take(cuts.iter().map(CellCut::of).map(Arc::new));
+        homes
+    }
+
+    pub fn take(&mut self, cells: impl IntoIterator<Item = Arc<CellCut>>) {
+        self.cells.take(cells);
+    }
+}
+
+impl Member {
+    /// What the desk remembers of partitions without a cell is of no use.
+    pub(super) fn forget_missing(&mut self, outside: &mut Outside<'_>) {
+        let missing = self.homes.as_ref().map(|homes| homes.cells.missing(&self.desk));
+        for home in missing.into_iter().flatten() {
+            self.tell(outside, DeskInput::HomeReleased { home });
+        }
+    }
+
+    /// Partitions are assigned: what they arrive with decides where they are read on.
+    pub(super) fn find_out(&mut self, outside: &mut Outside<'_>, sources: impl Iterator<Item = SourceId>) {
+        let Some(homes) = &mut self.homes else { return };
+        for home in sources {
+            let held = homes.held.get(&home).copied();
+            let lost = outside.options.sabotaged(Sabotage::LoseParcel) && held.is_none();
+            let newest = outside.handover.latest(outside.now, &home).filter(|_| !lost);
+            let arrival = Arrival::of(&handover::member_of(outside.host), held, newest);
+            if let Arrival::Adopted { parcel, .. } = &arrival {
+                self.consumer.forget(&home);
+                self.consumer.resume_at(positions(std::slice::from_ref(&parcel.shard.0)));
+                outside.watch.adopts(&home);
+            }
+            let how = match &arrival {
+                Arrival::Confirmed { tenure } => format!("confirmed in tenure {tenure}"),
+                Arrival::Adopted { tenure, parcel } => format!("adopted from {} in tenure {tenure}", parcel.member),
+                Arrival::Begun => "begun".to_owned(),
+            };
+            outside.say(format!("{home} comes to host {}: {how}", outside.host));
+            homes.held.insert(home.clone(), arrival.tenure());
+            homes.arrivals.insert(home, arrival);
+        }
+    }
+
+    /// The shard's thread comes to partitions that were assigned.
+    pub(super) fn arrive(&mut self, shard: usize, sources: &[SourceId]) {
+        let Some(homes) = &mut self.homes else { return };
+        let mut said = Vec::new();
+        for home in sources {
+            let Some(arrival) = homes.arrivals.remove(home) else { continue };
+            let cells = self.shards[shard].cells().expect("where partitions move there are cells");
+            if let Arrival::Adopted { tenure, parcel } = &arrival {
+                let adopted = cells.adopt(home.clone(), *tenure, Some(&parcel.shard), &mut said);
+                adopted.expect("what passed its checksum is read");
+            }
+            let (input, cell) = arrival.told(home);
+            self.mail.push_back(Mail::Home { shard, input, cell });
+        }
+        assert!(said.is_empty(), "a cell that arrives has nothing to say yet: {said:?}");
+    }
+
+    /// … or to those that were revoked.
+    pub(super) fn depart(&mut self, outside: &mut Outside<'_>, shard: usize, sources: Vec<SourceId>) {
+        for home in sources {
+            let mut said = Vec::new();
+            let left = self.shards[shard].cells().and_then(|cells| cells.leave(&home, &mut said));
+            self.say(outside, shard, said);
+            self.forget(&home);
+            self.mail.extend(left.map(|cell| Mail::Leaving { shard, home, cell: Box::new(cell) }));
+        }
+    }
+
+    /// … or that are another's already.
+    pub(super) fn lose(&mut self, outside: &mut Outside<'_>, shard: usize, sources: Vec<SourceId>) {
+        sources.iter().for_each(|home| self.give_up(shard, home));
+        self.handle(outside, shard, ShardInput::Revoked(sources));
+    }
+
+    pub(super) fn give_up(&mut self, shard: usize, home: &SourceId) {
+        self.forget(home);
+        let input = DeskInput::HomeReleased { home: home.clone() };
+        self.mail.push_back(Mail::Home { shard, input, cell: None });
+    }
+
+    fn forget(&mut self, home: &SourceId) {
+        if let Some(homes) = &mut self.homes {
+            homes.held.remove(home);
+        }
+        self.consumer.forget(home);
+    }
+
+    /// The desk hears how a partition arrived, or that it is gone, and lets the other member know.
+    pub(super) fn welcome(&mut self, outside: &mut Outside<'_>, input: DeskInput, cell: Option<Arc<CellCut>>) {
+        let Some(homes) = &mut self.homes else { return };
+        let adopted = match &input {
+            DeskInput::HomeReleased { home } => {
+                homes.cells.forget(home);
+                return self.tell(outside, input);
+            }
+            DeskInput::HomeConfirmed { home } | DeskInput::HomeAdopted { home, .. } => {
+                homes.cells.arrived(home, cell);
+                matches!(input, DeskInput::HomeAdopted { .. }).then(|| home.clone())
+            }
+            _ => unreachable!("partitions come and go in three ways"),
+        };
+        self.tell(outside, input);
+        if let Some(home) = adopted {
+            self.publish(outside, &home);
+        }
+    }
+
+    /// The desk hears that a partition is to leave.
+    pub(super) fn see_off(&mut self, outside: &mut Outside<'_>, home: SourceId, cell: CellCut) {
+        self.tell(outside, DeskInput::HomeLeaving { home: home.clone() });
+        let until = self.now(outside) + ANSWERS_MAX;
+        self.homes
+            .iter_mut()
+            .for_each(|homes| homes.leaving.push(Leaving { home: home.clone(), cell: cell.clone(), until }));
+        self.let_go(outside, false);
+    }
+
+    /// Makes the last parcels of partitions that leave, when what is under way of them is answered, or time is up.
+    pub(super) fn let_go(&mut self, outside: &mut Outside<'_>, at_once: bool) {
+        let now = self.now(outside);
+        let Some(homes) = &mut self.homes else { return };
+        let ready = |l: &mut Leaving| at_once || l.until <= now || self.desk.under_way(&l.home) == 0;
+        let ready: Vec<Leaving> = homes.leaving.extract_if(.., ready).collect();
+        for Leaving { home, cell, .. } in ready {
+            self.homes.iter_mut().for_each(|homes| homes.cells.forget(&home));
+            let at = self.send(outside, &home, cell).unwrap_or(outside.now);
+            self.homes.iter_mut().for_each(|homes| homes.releases.push((at, home.clone())));
+            self.tell(outside, DeskInput::HomeReleased { home });
+        }
+    }
+
+    fn send(&self, outside: &mut Outside<'_>, home: &SourceId, cell: CellCut) -> Option<i64> {
+        outside.handover.publish(outside.now, (outside.host, self.life), home, cell, self.desk.home_cut(home))
+    }
+
+    /// Writes a partition's parcel, if it is ours.
+    fn publish(&self, outside: &mut Outside<'_>, home: &SourceId) -> Before {
+        let ours = self.homes.as_ref().and_then(|homes| homes.cells.ours(home));
+        match ours.map(|cell| self.send(outside, home, CellCut::clone(cell))) {
+            None => Before::Unknown,
+            Some(None) => Before::Outpaced,
+            Some(Some(at)) => Before::Taken(at),
+        }
+    }
+
+    pub(super) fn publish_all(&self, outside: &mut Outside<'_>) {
+        for home in self.homes.iter().flat_map(|homes| homes.cells.homes()) {
+            self.publish(outside, home);
+        }
+    }
+
+    /// Writes the parcels of partitions that something is told of, before it is.
+    pub(super) fn announce(&self, outside: &mut Outside<'_>, out: &[DeskOutput]) -> Announced {
+        let told = out.iter().filter_map(|output| match output {
+            DeskOutput::Deliver { delivery, .. } if self.homes.is_some() => home_of(&delivery.notification.group_key),
+            _ => None,
+        });
+        let homes: BTreeSet<SourceId> = told.collect();
+        Announced(homes.into_iter().map(|home| (home.clone(), self.publish(outside, &home))).collect())
+    }
+
+    /// Sends it, or lets it wait for its parcel.
+    pub(super) fn post(
+        &mut self,
+        outside: &mut Outside<'_>,
+        receiver: Arc<str>,
+        delivery: Delivery,
+        announced: &Announced,
+    ) {
+        let Some(homes) = &mut self.homes else { return outside.deliver(self.life, receiver, delivery, false) };
+        let home = home_of(&delivery.notification.group_key);
+        let parcel = home.and_then(|home| announced.0.get(&home).copied()).unwrap_or(Before::Unknown);
+        let at = if let Before::Taken(at) = parcel { at } else { outside.now };
+        homes.outgoing.push(Outgoing { at, receiver, delivery, parcel });
+    }
+
+    /// The clock moved: what waited for Kafka goes on. Partitions that are let go of.
+    pub(super) fn go_out(&mut self, outside: &mut Outside<'_>) {
+        let Some(homes) = &mut self.homes else { return };
+        let due: Vec<Outgoing> = homes.outgoing.extract_if(.., |outgoing| outgoing.at <= outside.now).collect();
+        for (_, home) in homes.releases.extract_if(.., |(at, _)| *at <= outside.now) {
+            outside.group.releases(outside.host, home.partition as usize);
+        }
+        for Outgoing { receiver, delivery, parcel, .. } in due {
+            match parcel {
+                Before::Unknown => outside.deliver(self.life, receiver, delivery, false),
+                Before::Taken(_) => outside.deliver(self.life, receiver, delivery, true),
+                Before::Outpaced => {
+                    let reason = "another member has the partition".to_owned();
+                    let outcome = Outcome::Retry { after: None, throttled: false, reason };
+                    self.answers.push_back(answered(&receiver, &delivery, outcome));
+                }
+            }
+        }
+    }
+
+    /// After a receipt: whoever comes next need not tell it.
+    pub(super) fn publish_after(&mut self, outside: &mut Outside<'_>, home: Option<SourceId>) {
+        if let Some(home) = home {
+            self.publish(outside, &home);
+        }
+        self.let_go(outside, false);
+    }
+
+    /// The process ends in good order, and Kafka has its last parcels.
+    pub fn close(&mut self, outside: &mut Outside<'_>) {
+        self.let_go(outside, true);
+        self.publish_all(outside);
+        outside.handover.flush(self.life, outside.now);
+    }
+}
+
+/// By partition: the parcels written before something was told.
+pub struct Announced(BTreeMap<SourceId, Before>);
