@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A partition that is assigned to us is *confirmed* where we hold its cell and nobody has taken it over since: after a
-//! restart, mostly. Else it is *adopted* from its newest parcel, whoever wrote that; where there is none, it begins. The
+//! restart, mostly. Else it is *adopted* from its newest parcel, whoever wrote that; where there is none, or only one of a
+//! time before rules that were not local told what was to be told, it begins, under the next tenure. The
 //! order matters: the consumer's thread knows the case before the partition is read, the shard's thread has the cell before
 //! the first record, and the desk has the home before the first signal, as all three go through the same channels.
 //!
@@ -32,6 +33,7 @@ use crate::engine::desk::Desk;
 use crate::engine::shard::positions;
 use crate::engine::state::{CellCut, CellName, ShardCut};
 use crate::model::position::SourceId;
+use crate::model::time::WallTime;
 
 /// How long a partition that was assigned waits for its newest parcel, before it is asked for again.
 const LATEST_MAX: Duration = Duration::from_secs(5);
@@ -50,6 +52,8 @@ pub(super) struct Homes {
     handover: Arc<Handover>,
     resume: ResumePositions,
     held: Mutex<BTreeMap<SourceId, Held>>,
+    /// Parcels that were made before this moment tell of a time after which the group's rules were not local.
+    void_until: WallTime,
 }
 
 #[derive(Debug)]
@@ -65,8 +69,8 @@ pub(super) enum Arrival {
     Confirmed,
     /// Somebody left it.
     Adopted { tenure: u64, parcel: Box<Parcel> },
-    /// Nobody has left anything of it.
-    Begun,
+    /// Nobody has left anything of it that matters.
+    Begun { tenure: u64 },
 }
 
 /// The tenure of a partition's first owner.
@@ -74,10 +78,10 @@ const FIRST: u64 = 1;
 
 impl Homes {
     /// Holds what was restored.
-    pub fn new(handover: Arc<Handover>, resume: ResumePositions, restored: &[ShardCut]) -> Homes {
+    pub fn new(handover: Arc<Handover>, resume: ResumePositions, restored: &[ShardCut], void_until: WallTime) -> Homes {
         let names = restored.iter().filter_map(|cut| cut.cell.clone());
         let held = names.map(|CellName { home, tenure }| (home, Held { tenure, arrival: None }));
-        Homes { handover, resume, held: Mutex::new(held.collect()) }
+        Homes { handover, resume, held: Mutex::new(held.collect()), void_until }
     }
 
     /// How a partition that was just assigned arrived, once.
@@ -95,8 +99,11 @@ impl Homes {
         match (held, parcel) {
             (Some(held), Some(parcel)) if self.is_newer(&parcel, held) => adopted(parcel),
             (Some(_), _) => Arrival::Confirmed,
+            (None, Some(parcel)) if parcel.taken_at <= self.void_until => {
+                Arrival::Begun { tenure: tenure(&parcel.shard) + 1 }
+            }
             (None, Some(parcel)) => adopted(parcel),
-            (None, None) => Arrival::Begun,
+            (None, None) => Arrival::Begun { tenure: FIRST },
         }
     }
 
@@ -125,7 +132,7 @@ impl Arrivals for Homes {
             let arrival = self.arrival(before, latest.remove(home));
             let tenure = match &arrival {
                 Arrival::Confirmed => before.unwrap_or(FIRST),
-                Arrival::Begun => FIRST,
+                Arrival::Begun { tenure } => *tenure,
                 Arrival::Adopted { tenure, parcel } => {
                     self.resume.forget([home]);
                     self.resume.set(positions(std::slice::from_ref(&parcel.shard.0)));
@@ -147,8 +154,8 @@ fn adopted(parcel: Parcel) -> Arrival {
 }
 
 /// A cell of which nothing is known yet but its name.
-pub(super) fn blank(home: &SourceId) -> Arc<CellCut> {
-    let cell = Some(CellName { home: home.clone(), tenure: FIRST });
+pub(super) fn blank(home: &SourceId, tenure: u64) -> Arc<CellCut> {
+    let cell = Some(CellName { home: home.clone(), tenure });
     Arc::new(CellCut(ShardCut { shards: 1, cell, ..ShardCut::default() }))
 }
 

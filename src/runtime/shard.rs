@@ -195,8 +195,10 @@ impl Thread {
             let Some(arrival) = homes.arrived(&home) else { continue }; // a topic that two streams read
             let (input, cell) = match arrival {
                 Arrival::Confirmed => (DeskInput::HomeConfirmed { home }, None),
-                Arrival::Begun => {
-                    let cell = blank(&home);
+                Arrival::Begun { tenure } => {
+                    let begun = cells.adopt(home.clone(), tenure, None, out);
+                    begun.expect("there is nothing that could not be read");
+                    let cell = blank(&home, tenure);
                     (DeskInput::HomeConfirmed { home }, Some(cell))
                 }
                 Arrival::Adopted { tenure, parcel } => {

@@ -4,6 +4,7 @@
 mod bounds;
 mod grouping;
 mod homes;
+mod local;
 mod properties;
 mod receivers;
 mod silences;
