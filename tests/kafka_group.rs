@@ -259,6 +259,30 @@ fn a_handover_with_grace_repeats_nothing(#[case] kind: Kind) {
     assert_eq!(check(&[&first.shards, &second.shards], &topic, count), 0, "records were read twice");
 }
 
+/// A member with an instance id has its partitions kept for it until its session ends. Where others are to go on with them,
+/// one that stops says that it leaves. (The embedded broker waits for a session in every rebalance.)
+#[test]
+fn a_member_that_gives_up_its_partitions_is_not_waited_for() {
+    let Some(cluster) = Cluster::start(Kind::Apache) else { return };
+    let (topic, group) = (unique("orders"), unique("group"));
+    cluster.create_topic(&topic, 4);
+    let member = |instance: &str| {
+        let streams = vec![StreamTopics { stream: "s".into(), topics: vec![topic.clone()] }];
+        let mut settings = cluster.settings(&group);
+        settings.instance = Some(instance.into());
+        settings.properties.insert("session.timeout.ms".into(), "200000".into());
+        Member::start(ConsumerConfig { gives_up: true, ..ConsumerConfig::new(settings, streams) }, 1, 4)
+    };
+    let (mut first, mut second) = (member("a"), member("b"));
+    wait_until("two partitions each", || {
+        first.take();
+        second.take();
+        first.assigned().len() == 2 && second.assigned().len() == 2
+    });
+    second.handle.stop().expect("it ends well");
+    first.take_until("all partitions", |first| first.assigned().len() == 4);
+}
+
 /// The broker is killed, and later asked to end, while records are written; each time it comes back with its data.
 #[test]
 fn a_broker_that_restarts_under_load_costs_nothing() {

@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foghorn::checkpoint::parcel::{PARCEL_VERSION, ParcelError};
 use foghorn::edge::kafka::{Handover, KafkaError, Outgoing, PublishError};
@@ -13,6 +13,9 @@ use foghorn::model::{SourceId, WallTime};
 use rstest::rstest;
 use support::cluster::{Cluster, Kind, unique};
 use support::wait::{PATIENCE, wait_until};
+
+/// Generous, as machines are shared.
+const BEGIN_MAX: Duration = Duration::from_secs(8);
 
 fn source(partition: i32) -> SourceId {
     SourceId::new("orders", partition)
@@ -79,6 +82,23 @@ fn the_newest_parcel_of_each_partition_is_found_by_another_member(#[case] kind: 
     let late = member(&cluster, &topic, "c").latest(&[source(1), source(2)], PATIENCE).expect("Kafka answers");
     let found: Vec<_> = late.into_values().map(|parcel| (parcel.member, parcel.shard)).collect();
     assert_eq!(found, [(Arc::from("a"), cell(1, 1, 100)), (Arc::from("b"), cell(2, 2, 100))]);
+}
+
+/// People wait for it at every start. The first creates the topic, as far as the cluster knows how.
+#[rstest]
+#[case::embedded(Kind::Embedded)]
+#[case::apache(Kind::Apache)]
+fn a_member_begins_within_seconds(#[case] kind: Kind) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let topic = unique("handover");
+    for name in ["a", "b"] {
+        let started = Instant::now();
+        let member = member(&cluster, &topic, name);
+        let begun = started.elapsed();
+        assert!(member.latest(&[source(0)], PATIENCE).expect("Kafka answers").is_empty());
+        eprintln!("{name} began in {begun:?}, and knew the topic after {:?}", started.elapsed());
+        assert!(started.elapsed() < BEGIN_MAX, "{name} began in {begun:?}");
+    }
 }
 
 /// … which is known before anything is sent, and so before anybody is told twice.

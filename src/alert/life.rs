@@ -248,6 +248,27 @@ impl Alert {
         change
     }
 
+    /// Its end, where nobody is left who would speak of it; `None` where it is over.
+    pub fn ended(&self, because: ResolvedBecause) -> Option<Signal> {
+        let (transition, active_since, fired_at) = match self.life {
+            Life::Pending { since } => (Transition::Dropped, since, None),
+            Life::Firing { since, fired_at } => (Transition::Resolved(because), since, Some(fired_at)),
+            Life::Resolved { .. } => return None,
+        };
+        Some(Signal {
+            rule: self.rule.clone(),
+            labels: self.labels.clone(),
+            transition,
+            at: self.at,
+            active_since,
+            fired_at,
+            annotations: self.annotations.clone(),
+            value: None,
+            evidence: Arc::new(Evidence::default()),
+            home: self.home.clone(),
+        })
+    }
+
     pub fn is_pending(&self) -> bool {
         matches!(self.life, Life::Pending { .. })
     }

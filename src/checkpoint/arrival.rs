@@ -1,8 +1,8 @@
 //! How a partition comes to a member of the group, and what it may tell others of those it has.
 //!
 //! A partition that is assigned to a member is *confirmed* where the member holds its cell and nobody has taken it over
-//! since: after a restart, mostly. Else it is *adopted* from its newest parcel, whoever wrote that; where there is none, it
-//! begins.
+//! since: after a restart, mostly. Else it is *adopted* from its newest parcel, whoever wrote that; where there is none, or
+//! only one of a time before rules that were not local told what was to be told, it begins, under the next tenure.
 //!
 //! - `O1` a cell goes on only under the tenure it has; a higher one in the newest parcel says that somebody took over
 
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::parcel::Parcel;
 use crate::engine::desk::{Desk, DeskInput};
 use crate::engine::state::{CellCut, CellName, ShardCut};
+use crate::model::WallTime;
 use crate::model::position::SourceId;
 
 /// The tenure of a partition's first owner.
@@ -24,25 +25,37 @@ pub enum Arrival {
     Confirmed { tenure: u64 },
     /// Somebody left it.
     Adopted { tenure: u64, parcel: Box<Parcel> },
-    /// Nobody has left anything of it.
-    Begun,
+    /// Nobody has left anything of it that matters.
+    Begun { tenure: u64 },
 }
 
 impl Arrival {
-    /// Of a partition whose cell `member` holds for the tenure `held`, if it does, and whose newest parcel this is.
-    pub fn of(member: &str, held: Option<u64>, newest: Option<Parcel>) -> Arrival {
+    /// Of a partition whose cell `member` holds for the tenure `held`, if it does, and whose newest parcel this is. Parcels
+    /// up to `void_until` tell nothing of how things are.
+    pub fn of(member: &str, held: Option<u64>, newest: Option<Parcel>, void_until: WallTime) -> Arrival {
         match (held, newest) {
             (Some(held), Some(parcel)) if is_newer(&parcel, held, member) => adopted(parcel),
             (Some(tenure), _) => Arrival::Confirmed { tenure },
+            (None, Some(parcel)) if parcel.taken_at <= void_until => {
+                Arrival::Begun { tenure: tenure(&parcel.shard) + 1 }
+            }
             (None, Some(parcel)) => adopted(parcel),
-            (None, None) => Arrival::Begun,
+            (None, None) => Arrival::Begun { tenure: FIRST },
         }
     }
 
     pub fn tenure(&self) -> u64 {
         match self {
-            Arrival::Confirmed { tenure } | Arrival::Adopted { tenure, .. } => *tenure,
-            Arrival::Begun => FIRST,
+            Arrival::Confirmed { tenure } | Arrival::Adopted { tenure, .. } | Arrival::Begun { tenure } => *tenure,
+        }
+    }
+
+    /// What a cell that is new here goes on from, with its tenure; none where the cell is here already.
+    pub fn taken_over(&self) -> Option<(u64, Option<&CellCut>)> {
+        match self {
+            Arrival::Confirmed { .. } => None,
+            Arrival::Begun { tenure } => Some((*tenure, None)),
+            Arrival::Adopted { tenure, parcel } => Some((*tenure, Some(&parcel.shard))),
         }
     }
 
@@ -51,7 +64,9 @@ impl Arrival {
         let confirmed = || DeskInput::HomeConfirmed { home: home.clone() };
         match self {
             Arrival::Confirmed { .. } => (confirmed(), None),
-            Arrival::Begun => (confirmed(), Some(named(ShardCut { shards: 1, ..ShardCut::default() }, home, FIRST))),
+            Arrival::Begun { tenure } => {
+                (confirmed(), Some(named(ShardCut { shards: 1, ..ShardCut::default() }, home, tenure)))
+            }
             Arrival::Adopted { tenure, parcel } => {
                 let Parcel { shard: CellCut(shard), desk, .. } = *parcel;
                 let adopted = DeskInput::HomeAdopted { home: home.clone(), part: Box::new(desk) };

@@ -167,17 +167,6 @@ async fn serve(
         }
     };
     settings.instance.clone_from(&beginning.instance);
-    let sharing = match (world.plan.is_local(), &beginning.instance) {
-        (true, Some(member)) => {
-            settings.client_id = local_client_id(&settings.client_id);
-            company(&settings, Company::Local).await?;
-            Some(share(&config, &settings, member).await?)
-        }
-        _ => {
-            company(&settings, Company::Nobody { because: why_alone(&world.plan) }).await?;
-            None
-        }
-    };
     let status = Arc::new(Status::new(shards, started).with_history(history.clone()));
     // What is asked before the desk runs is answered from what it begins with.
     *status.desk.lock() = DeskSnapshot::of(&beginning.desk);
@@ -195,6 +184,8 @@ async fn serve(
         title: "foghorn".into(),
     };
     let server = tokio::spawn(api.serve(listener));
+    tracing::info!("the page is on http://{address}");
+    let sharing = join(&world.plan, &config, &mut settings, &status).await?;
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
     let Beginning { desk, restore, memory, from, .. } = beginning;
@@ -214,12 +205,7 @@ async fn serve(
         reloads: Some(reloads),
         operations: Some(operations),
     };
-    tracing::info!(
-        rules = world.plan.rules.len(),
-        streams = world.streams.len(),
-        shards,
-        "watching; the page is on http://{address}"
-    );
+    tracing::info!(rules = world.plan.rules.len(), streams = world.streams.len(), shards, "watching");
     if let Some(history) = &history {
         let restored = from.map_or(Restored::Nothing, |from| from.restored());
         keep::started(history, restored, &world.rules);
@@ -250,6 +236,31 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Makes sure that we may join the group. The way by which partitions move, where it may be shared.
+async fn join(
+    plan: &Plan,
+    config: &Config,
+    settings: &mut KafkaSettings,
+    status: &Status,
+) -> Result<Option<Arc<Handover>>, CommandError> {
+    status.wait_for(Some(
+        "Kafka is asked who else is in the consumer group; the log names whom is waited for".to_owned(),
+    ));
+    let sharing = match (plan.is_local(), settings.instance.clone()) {
+        (true, Some(member)) => {
+            settings.client_id = local_client_id(&settings.client_id);
+            company(settings, Company::Local).await?;
+            Some(share(config, settings, &member, status).await?)
+        }
+        _ => {
+            company(settings, Company::Nobody { because: why_alone(plan) }).await?;
+            None
+        }
+    };
+    status.wait_for(None);
+    Ok(sharing)
+}
+
 /// Refuses to join a group with others in it that it may not be shared with, unless they leave in time: a process that
 /// died is listed for a while.
 async fn company(settings: &KafkaSettings, company: Company) -> Result<(), CommandError> {
@@ -262,17 +273,26 @@ async fn company(settings: &KafkaSettings, company: Company) -> Result<(), Comma
 }
 
 /// The way by which partitions move to other members of the group.
-async fn share(config: &Config, settings: &KafkaSettings, member: &str) -> Result<Arc<Handover>, CommandError> {
+async fn share(
+    config: &Config,
+    settings: &KafkaSettings,
+    member: &str,
+    status: &Status,
+) -> Result<Arc<Handover>, CommandError> {
     let kafka = config.kafka.as_ref().context("the configuration names no Kafka cluster")?;
     let topic = kafka.handover().map_err(anyhow::Error::msg)?;
     let member: Arc<str> = member.into();
+    status.wait_for(Some(format!("the topic `{topic}`, through which partitions move, is looked for")));
     let handover = loop {
         let (settings, member, name) = (settings.clone(), member.clone(), topic.clone());
         let start = move || Handover::start(&settings, &name, member, HANDOVER_MAX);
         match tokio::task::spawn_blocking(start).await? {
             Ok(handover) => break handover,
             Err(error @ KafkaError::Handover(HandoverError::NotCompacted { .. })) => return Err(error.into()),
-            Err(error) => tracing::warn!("{error}; trying again"), // Kafka may be away
+            Err(error) => {
+                tracing::warn!("{error}; trying again"); // Kafka may be away
+                status.wait_for(Some(format!("{error}; Foghorn keeps trying")));
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(HANDOVER_MAX) => {}

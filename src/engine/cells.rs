@@ -24,7 +24,7 @@ use crate::engine::state::{
 };
 use crate::model::batch::RawBatch;
 use crate::model::position::{Position, SourceId};
-use crate::model::signal::{RuleMeta, Signal};
+use crate::model::signal::RuleMeta;
 use crate::model::time::{EventTime, WallTime};
 use crate::rule::hold::Hold;
 
@@ -366,26 +366,6 @@ impl Cells {
         self.lossy.clone_from(&old.lossy);
         self.retired = old.retired.clone();
     }
-}
-
-/// Ends every alert that shards or cells held: what goes on is of the other kind, and knows none of them.
-///
-/// # Errors
-/// A cut cannot be read.
-pub fn end_all(cuts: &[ShardCut]) -> Result<Vec<Signal>, RestoreError> {
-    let nothing = Arc::new(Plan::build(&[], &[]));
-    let mut signals = Vec::new();
-    for cut in cuts {
-        let mut shard = Shard::new(0, 1, nothing.clone(), 0).expect("there is no stream to decode");
-        let mut said = Vec::new();
-        shard.restore(&[ShardCut { shard: 0, ..cut.clone() }], &mut said)?;
-        let home = cut.cell.as_ref().map(|cell| Arc::new(cell.home.clone()));
-        signals.extend(said.into_iter().filter_map(|output| match output {
-            ShardOutput::Signal(signal) => Some(Signal { home: home.clone(), ..signal }),
-            _ => None,
-        }));
-    }
-    Ok(signals)
 }
 
 impl Making {

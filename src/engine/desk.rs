@@ -80,6 +80,9 @@ pub enum DeskInput {
     /// As `Restarted`, by a member of a group whose partitions move: what has a home may be another's by now, and nothing
     /// of it is told until that is known.
     RestartedUnconfirmed,
+    /// From here on every rule speaks of one partition at a time, or none does. To be told after a restart, as rules may have
+    /// changed meanwhile: what was said in the other way has nobody left to speak of it, and ends.
+    Speaking { local: bool },
     /// A home is ours still.
     HomeConfirmed { home: SourceId },
     /// A home is ours now, and this is all there is of it.
@@ -266,6 +269,7 @@ impl Desk {
                 self.restarted(out);
                 self.doubt_homes(out);
             }
+            DeskInput::Speaking { local } => self.end_others(local, out),
             DeskInput::HomeConfirmed { home } => self.confirm_home(&home, out),
             DeskInput::HomeAdopted { home, part } => self.adopt_home(home, *part, out),
             DeskInput::HomeLeaving { home } => self.leave_home(home, out),

@@ -357,6 +357,7 @@ impl fmt::Display for Decision {
                     Some(ResolvedBecause::SeenAgain) => f.write_str(", seen again")?,
                     Some(ResolvedBecause::Expired) => f.write_str(", its group was forgotten")?,
                     Some(ResolvedBecause::RuleRemoved) => f.write_str(", its rule was removed")?,
+                    Some(ResolvedBecause::LocalChanged) => f.write_str(", `local` of the rules changed")?,
                     Some(ResolvedBecause::Normal) | None => {}
                 }
                 write!(f, " at {at}")

@@ -105,6 +105,8 @@ pub enum ResolvedBecause {
     Expired,
     /// The rule was taken away.
     RuleRemoved,
+    /// Rules became `local: true`, or ceased to be: who spoke of it does not any more.
+    LocalChanged,
 }
 
 /// What a rule tells the desk about one group at one tick.

@@ -160,6 +160,7 @@ impl WallDesk {
             (Some(_), None) => self.tell(DeskInput::Restarted, &mut flights),
             (None, _) => {}
         }
+        self.tell(DeskInput::Speaking { local: self.parcels.is_some() }, &mut flights);
         self.relieve(&mut flights);
         loop {
             let now = self.now();

@@ -30,6 +30,7 @@ use crate::engine::desk::Desk;
 use crate::engine::shard::positions;
 use crate::engine::state::{CellCut, CellName, ShardCut};
 use crate::model::position::SourceId;
+use crate::model::time::WallTime;
 
 /// How long a partition that was assigned waits for its newest parcel, before it is asked for again.
 const LATEST_MAX: Duration = Duration::from_secs(5);
@@ -48,6 +49,8 @@ pub(super) struct Homes {
     handover: Arc<Handover>,
     resume: ResumePositions,
     held: Mutex<BTreeMap<SourceId, Held>>,
+    /// Parcels that were made before this moment tell of a time after which the group's rules were not local.
+    void_until: WallTime,
 }
 
 #[derive(Debug)]
@@ -58,10 +61,10 @@ struct Held {
 
 impl Homes {
     /// Holds what was restored.
-    pub fn new(handover: Arc<Handover>, resume: ResumePositions, restored: &[ShardCut]) -> Homes {
+    pub fn new(handover: Arc<Handover>, resume: ResumePositions, restored: &[ShardCut], void_until: WallTime) -> Homes {
         let names = restored.iter().filter_map(|cut| cut.cell.clone());
         let held = names.map(|CellName { home, tenure }| (home, Held { tenure, arrival: None }));
-        Homes { handover, resume, held: Mutex::new(held.collect()) }
+        Homes { handover, resume, held: Mutex::new(held.collect()), void_until }
     }
 
     /// How a partition that was just assigned arrived, once.
@@ -91,7 +94,7 @@ impl Arrivals for Homes {
         let mut held = self.held.lock();
         for home in sources {
             let before = held.get(home).map(|held| held.tenure);
-            let arrival = Arrival::of(self.handover.member(), before, latest.remove(home));
+            let arrival = Arrival::of(self.handover.member(), before, latest.remove(home), self.void_until);
             if let Arrival::Adopted { parcel, .. } = &arrival {
                 self.resume.forget([home]);
                 self.resume.set(positions(std::slice::from_ref(&parcel.shard.0)));

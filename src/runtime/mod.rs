@@ -39,17 +39,17 @@ pub use status::{DeskSnapshot, Live, PlanInUse, ReloadOutcome, ReloadReport, Sta
 use crate::edge::clock;
 use crate::edge::kafka::{ConsumerConfig, ConsumerHandle, Handover, KafkaError, SourceEvent};
 use crate::edge::senders::Senders;
-use crate::engine::cells::{Said, end_all};
+use crate::engine::cells::Said;
 use crate::engine::desk::{Desk, DeskConfig};
 use crate::engine::feed::cut::RestoreError;
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
 use crate::engine::plan::Plan;
-use crate::engine::shard::{Peer, ShardError, ShardOutput, positions};
+use crate::engine::shard::{Peer, ShardError, positions};
 use crate::engine::stall::StallWatch;
 use crate::engine::state::ShardCut;
 use crate::engine::steady::SteadyClock;
-use crate::model::time::Millis;
+use crate::model::time::{Millis, WallTime};
 use desk::{DeskMail, EventDesk, WallDesk};
 use homes::{Homes, LEAVING_MAX, Parcels};
 use memory::{DeskMemory, Keeper};
@@ -120,7 +120,8 @@ struct Plant {
 }
 
 impl Plant {
-    fn start(parts: Parts, until_end: bool) -> Result<Plant, StartError> {
+    /// `before`: when whoever kept the state that is gone on from last did anything.
+    fn start(parts: Parts, before: WallTime, until_end: bool) -> Result<Plant, StartError> {
         let Parts {
             plan,
             shards: count,
@@ -136,14 +137,16 @@ impl Plant {
         } = parts;
         consumer.resume.set(positions(&restore));
         let local = sharing.is_some();
-        let (restore, ended) = match restore.iter().any(|cut| cut.cell.is_some() != local) {
-            true => (Vec::new(), end_all(&restore)?),
-            false => (restore, Vec::new()),
-        };
-        let homes = sharing.map(|handover| Arc::new(Homes::new(handover, consumer.resume.clone(), &restore)));
+        // Shards do not go on from cells, nor cells from shards: of the other kind only the positions are of use.
+        let changed = restore.iter().any(|cut| cut.cell.is_some() != local);
+        let restore = if changed { Vec::new() } else { restore };
+        let void_until = if changed { before } else { WallTime::MIN };
+        let homes = sharing.map(|handover| Homes::new(handover, consumer.resume.clone(), &restore, void_until));
+        let homes = homes.map(Arc::new);
         if let Some(homes) = &homes {
             consumer.arrivals = Some(homes.clone());
             consumer.revoke_grace = LEAVING_MAX;
+            consumer.gives_up = true;
         }
         let (desk, mail) = mpsc::channel(DESK_QUEUE);
         let (to_shards, sources): (Vec<_>, Vec<Receiver<SourceEvent>>) =
@@ -151,12 +154,9 @@ impl Plant {
         let (to_keeper, cuts) = mpsc::unbounded_channel();
         let (order, ordered): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded()).unzip();
         let making = Shards { count, seed, cuts: memory.is_some() || reloads.is_some(), local };
-        let mut restored = reload::restore(making.make(&plan)?, &restore)?;
+        let restored = reload::restore(making.make(&plan)?, &restore)?;
         let said = restored.iter().flat_map(|(_, said)| said).filter_map(Said::of_shard);
         let relief = Relief::new(&plan, &restore, said);
-        if let Some((_, said)) = restored.first_mut() {
-            said.extend(ended.into_iter().map(|signal| Said::Shard(ShardOutput::Signal(signal))));
-        }
         let mut threads = Vec::new();
         let ready = restored.into_iter().zip(sources).zip(peer_channels(count)).zip(ordered);
         for (index, ((((machine, said), source), (peers, to_peers)), orders)) in ready.enumerate() {
@@ -231,7 +231,7 @@ pub async fn run(
     let plan = parts.plan.clone();
     let streams = plan.streams.iter().map(|stream| stream.schema.name.clone()).collect();
     let Plant { consumer, threads, mail, to_desk, status, memory, keeper, relief, parcels } =
-        Plant::start(parts, false)?;
+        Plant::start(parts, desk.now(), false)?;
     let keeps = memory.is_some();
     let (stop_keeping, stopped) = tokio::sync::watch::channel(false);
     let keeping = keeper.map(|keeper| tokio::spawn(keeper.run(consumer.clone(), status.clone(), stopped)));
@@ -281,7 +281,7 @@ pub async fn run(
 /// nothing.
 pub async fn rehearse(parts: Parts, desk: DeskConfig) -> Result<Vec<Happening>, StartError> {
     let (shards, seed) = (parts.shards, parts.seed);
-    let Plant { consumer, threads, mail, to_desk, .. } = Plant::start(parts, true)?;
+    let Plant { consumer, threads, mail, to_desk, .. } = Plant::start(parts, WallTime::MIN, true)?;
     drop(to_desk);
     let desk = EventDesk { timeline: Timeline::new(desk, seed), merger: SignalMerger::new(shards) };
     let happened = desk.run(mail, || consumer.drain()).await;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, never, select_biased, tick};
 use tokio::sync::mpsc;
 
-use crate::checkpoint::arrival::Arrival;
 use crate::edge::clock;
 use crate::edge::kafka::{ResumePositions, SourceEvent};
 use crate::engine::cells::Said;
@@ -191,10 +190,10 @@ impl Thread {
         for (_, home) in sources {
             let home = home.clone();
             let Some(arrival) = homes.arrived(&home) else { continue }; // a topic that two streams read
-            if let Arrival::Adopted { tenure, parcel } = &arrival
-                && let Err(error) = cells.adopt(home.clone(), *tenure, Some(&parcel.shard), out)
+            if let Some((tenure, left)) = arrival.taken_over()
+                && let Err(error) = cells.adopt(home.clone(), tenure, left, out)
             {
-                tracing::error!(%home, member = &*parcel.member, "what was left of a partition is damaged: {error}");
+                tracing::error!(%home, "what was left of a partition is damaged: {error}");
             }
             let (input, cell) = arrival.told(&home);
             mail(&self.links.desk, DeskMail::Home { shard, input, cell });

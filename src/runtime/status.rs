@@ -47,6 +47,7 @@ pub struct Status {
     pub reloads: ReloadStatus,
     live: broadcast::Sender<Live>,
     desk_runs: AtomicBool,
+    waits_for: Mutex<Option<String>>,
     history: Option<Arc<Recorder>>,
 }
 
@@ -110,6 +111,7 @@ impl Status {
             reloads: ReloadStatus::new(started),
             live: broadcast::channel(LIVE_BACKLOG).0,
             desk_runs: AtomicBool::new(false),
+            waits_for: Mutex::default(),
             history: None,
         }
     }
@@ -170,7 +172,8 @@ impl Status {
     /// Why the engine is not ready; `None` when it is.
     pub fn not_ready(&self) -> Option<String> {
         if !self.desk_runs.load(Ordering::Relaxed) {
-            return Some("the engine is starting, or stopping".to_owned());
+            let waits = self.waits_for.lock().clone();
+            return Some(waits.unwrap_or_else(|| "the engine is starting, or stopping".to_owned()));
         }
         if let Some(problem) = self.state.problem() {
             return Some(problem);
@@ -181,6 +184,11 @@ impl Status {
             return Some(problem.text.clone());
         }
         stats.partitions.is_empty().then(|| "no partitions are assigned yet".to_owned())
+    }
+
+    /// What the engine waits for before it can start.
+    pub fn wait_for(&self, what: Option<String>) {
+        *self.waits_for.lock() = what;
     }
 
     pub fn set_running(&self, running: bool) {

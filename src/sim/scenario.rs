@@ -175,6 +175,7 @@ fn signal_line(signal: &Signal, start: EventTime) -> String {
         Transition::Resolved(ResolvedBecause::SeenAgain) => "seen again",
         Transition::Resolved(ResolvedBecause::Expired) => "expired",
         Transition::Resolved(ResolvedBecause::RuleRemoved) => "rule removed",
+        Transition::Resolved(ResolvedBecause::LocalChanged) => "local changed",
     };
     let labels = signal.labels.with([("alertname", "")]);
     let values = signal.evidence.values.iter().map(|(name, value)| match value {

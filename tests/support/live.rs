@@ -95,13 +95,24 @@ impl Live {
 
     /// One request to a partition.
     pub fn send(&self, partition: i32, ts: i64, status: u16) {
-        let event = format!("{{\"ts\":{ts},\"service\":\"cart\",\"status\":{status}}}");
+        self.send_of("cart", partition, ts, status);
+    }
+
+    fn send_of(&self, service: &str, partition: i32, ts: i64, status: u16) {
+        let event = format!("{{\"ts\":{ts},\"service\":\"{service}\",\"status\":{status}}}");
         send(&self.producer, &self.topic, partition, event.as_bytes());
     }
 
     /// Requests as of now go to the first two partitions.
     pub fn request(&self, status: u16) {
         (0..2).for_each(|partition| self.send(partition, now(), status));
+    }
+
+    /// As [`Live::request`], where each service has a partition of its own.
+    pub fn keyed_request(&self, status: u16) {
+        ["cart", "till"].iter().zip(0..).for_each(|(service, partition)| {
+            self.send_of(service, partition, now(), status);
+        });
     }
 
     /// Sends what `traffic` sends, again and again, until `done`.

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use super::KafkaError;
 use super::context::Context;
 use super::events::{BatchLimits, SourceEvent};
-use super::native::Waker;
+use super::native::{Waker, is_member};
 use super::outbox::Outbox;
 use super::partitions::Intake;
 use super::positions::{Arrivals, ResumePositions};
@@ -37,6 +37,9 @@ pub struct ConsumerConfig {
     pub revoke_grace: Duration,
     /// Who is asked before partitions begin to be read, if anybody.
     pub arrivals: Option<Arc<dyn Arrivals>>,
+    /// Whether a member that has an instance id gives its partitions up as it stops. Else they wait for it until its
+    /// session is over, as Kafka has it for members with such a name.
+    pub gives_up: bool,
 }
 
 impl ConsumerConfig {
@@ -48,12 +51,16 @@ impl ConsumerConfig {
             resume: ResumePositions::default(),
             revoke_grace: Duration::ZERO,
             arrivals: None,
+            gives_up: false,
         }
     }
 }
 
 /// How long leaving the group may take at the end.
 const LEAVING_MAX: Duration = Duration::from_secs(10);
+
+/// How long the partitions may take to be given up before that.
+const GIVING_UP_MAX: Duration = Duration::from_secs(3);
 
 /// Revoked partitions are let go after this at the latest.
 pub const REVOKE_GRACE_MAX: Duration = Duration::from_secs(60);
@@ -100,11 +107,24 @@ pub fn start(config: ConsumerConfig, outputs: Vec<Sender<SourceEvent>>) -> Resul
         move || {
             waker.adopt_current();
             Reader::new(&consumer, intake, plan, received, waker, stats).run();
+            if config.gives_up {
+                give_up(&consumer);
+            }
             leave(consumer);
         }
     });
     let thread = thread.map_err(KafkaError::Thread)?;
     Ok(ConsumerHandle { commands, waker, stats, problems, thread: Some(thread) })
+}
+
+/// Unsubscribes and waits until the group was told. A client that is closed tells it nothing where it has an instance id;
+/// one that unsubscribes does, and has no name in the group from then on.
+fn give_up(consumer: &BaseConsumer<Context>) {
+    consumer.unsubscribe();
+    let until = Instant::now() + GIVING_UP_MAX;
+    while is_member(consumer) && Instant::now() < until {
+        let _ = consumer.poll(Duration::from_millis(20));
+    }
 }
 
 /// Leaves the group, so that others get its partitions now and not when our session is over. `rdkafka` waits without end

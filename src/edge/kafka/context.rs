@@ -50,6 +50,10 @@ impl ClientContext for Context {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: ClientError, reason: &str) {
+        // `rdkafka` tells every event of this kind as an error, and hands it to whoever polls as what it is.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         self.problems.report(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown), reason);
     }
 }

@@ -75,7 +75,8 @@ pub fn check_company(settings: &KafkaSettings, company: &Company, patience: Dura
             told = true;
             tracing::warn!(
                 group = &*settings.group,
-                "the group has another member ({names}); waiting for it to leave, {} s at most",
+                "the group has another member ({names}), and may not be shared with it: {}; waiting for it to leave, {} s at most",
+                company.why(),
                 patience.as_secs()
             );
         }
@@ -86,6 +87,13 @@ pub fn check_company(settings: &KafkaSettings, company: &Company, patience: Dura
 impl Company {
     fn admits(&self, other: &Other) -> bool {
         *self == Company::Local && other.local
+    }
+
+    fn why(&self) -> &str {
+        match self {
+            Company::Nobody { because } => because,
+            Company::Local => "it is no Foghorn with local rules",
+        }
     }
 
     fn refusal(&self, group: String, others: String) -> KafkaError {

@@ -6,10 +6,12 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
+use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{ClientContext, TopicPartitionList};
 use rdkafka_sys as sys;
 
 /// Wakes the consumer thread from its sleep. Made before the thread is.
@@ -243,6 +245,26 @@ pub fn commit<C: ConsumerContext>(
     match error {
         sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
         error => Err(error.into()),
+    }
+}
+
+/// The id of the broker that creates topics, as the cluster tells; it may be none that there is.
+pub fn controller<C: ClientContext>(client: &Client<C>, within: Duration) -> Option<i32> {
+    let within = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client is alive.
+    let id = unsafe { sys::rd_kafka_controllerid(client.native_ptr(), within) };
+    (id >= 0).then_some(id)
+}
+
+/// Whether the client has a name in its group: from its joining until it has said that it leaves.
+pub fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    let client = client_of(consumer).as_ptr();
+    // SAFETY: the client is alive; the call returns a text that is ours to give back, or null.
+    unsafe {
+        let name = sys::rd_kafka_memberid(client);
+        let named = !name.is_null() && *name != 0;
+        sys::rd_kafka_mem_free(client, name.cast());
+        named
     }
 }
 

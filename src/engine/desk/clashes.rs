@@ -57,6 +57,11 @@ impl Clashes {
         });
     }
 
+    /// No rule says of itself that it is local any more.
+    pub(super) fn end(&mut self) {
+        self.ended.extend(std::mem::take(&mut self.of).into_values());
+    }
+
     /// Rules that clashed and do not any more.
     pub(super) fn settled(&mut self) -> Vec<Arc<RuleMeta>> {
         if self.ended.is_empty() {

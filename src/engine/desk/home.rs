@@ -20,12 +20,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::keep::GroupCut;
+use super::meta::is_meta;
 use super::{Desk, DeskCut, DeskOutput, PastLives};
 use crate::alert::life::{Alert, AlertId, Life};
 use crate::alert::route::home_of;
 use crate::alert::silence::Silence;
 use crate::engine::journal::Decision;
-use crate::model::{AlertStatus, AlertView, EventTime, Evidence, SourceId};
+use crate::model::signal::ResolvedBecause;
+use crate::model::{AlertStatus, AlertView, EventTime, Evidence, Signal, SourceId};
 use crate::notify::outbox::Unsent;
 
 /// Everything a desk holds of one home.
@@ -158,6 +160,22 @@ impl Desk {
         self.enter(Decision::HomeConfirmed { home: home.clone() }, out);
         self.outbox.unpark(here(home));
         self.reschedule_home(home, out);
+    }
+
+    /// Ends the alerts of partitions where rules speak of all of them (`local` is false), and the other way round. Where no
+    /// rule is local nobody else may be in the group, so it falls to us to tell the end of whatever had a home.
+    pub(super) fn end_others(&mut self, local: bool, out: &mut Vec<DeskOutput>) {
+        let other = |alert: &&Alert| alert.home.is_some() != local && !is_meta(&alert.rule);
+        let others = self.alerts.iter().filter(other);
+        let ends: Vec<Signal> = others.filter_map(|alert| alert.ended(ResolvedBecause::LocalChanged)).collect();
+        if !local {
+            self.clashes.end();
+        }
+        self.take_signals(&ends, out);
+        if !local {
+            let homes: Vec<SourceId> = self.unconfirmed.iter().cloned().collect();
+            homes.iter().for_each(|home| self.confirm_home(home, out));
+        }
     }
 
     /// Says nothing new of a home, so that what is under way can come to its end before the home is cut out.

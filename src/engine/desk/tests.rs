@@ -5,6 +5,7 @@ mod bounds;
 mod clashes;
 mod grouping;
 mod homes;
+mod local;
 mod properties;
 mod receivers;
 mod silences;

@@ -88,6 +88,7 @@ impl fmt::Display for AlertRecord {
                     ResolvedBecause::SeenAgain => f.write_str(", seen again")?,
                     ResolvedBecause::Expired => f.write_str(", its group was forgotten")?,
                     ResolvedBecause::RuleRemoved => f.write_str(", its rule was removed")?,
+                    ResolvedBecause::LocalChanged => f.write_str(", `local` of the rules changed")?,
                 }
                 match facts.fired_at {
                     Some(fired_at) => write!(f, " after {}{facts}", facts.event_time.since(fired_at)),

@@ -555,6 +555,10 @@ fn act(world: &mut World, words: &[&str]) {
             world.turn_to(member(name));
             world.restart();
         }
+        [name, "speaks", "of", what] => {
+            world.turn_to(member(name));
+            world.handle(DeskInput::Speaking { local: *what == "partitions" });
+        }
         [name, "keeps", home] => {
             world.turn_to(member(name));
             world.handle(DeskInput::HomeConfirmed { home: source(home) });

@@ -86,7 +86,7 @@ impl Member {
             let held = homes.held.get(&home).copied();
             let lost = outside.options.sabotaged(Sabotage::LoseParcel) && held.is_none();
             let newest = outside.handover.latest(outside.now, &home).filter(|_| !lost);
-            let arrival = Arrival::of(&handover::member_of(outside.host), held, newest);
+            let arrival = Arrival::of(&handover::member_of(outside.host), held, newest, WallTime::MIN);
             if let Arrival::Adopted { parcel, .. } = &arrival {
                 self.consumer.forget(&home);
                 self.consumer.resume_at(positions(std::slice::from_ref(&parcel.shard.0)));
@@ -95,7 +95,7 @@ impl Member {
             let how = match &arrival {
                 Arrival::Confirmed { tenure } => format!("confirmed in tenure {tenure}"),
                 Arrival::Adopted { tenure, parcel } => format!("adopted from {} in tenure {tenure}", parcel.member),
-                Arrival::Begun => "begun".to_owned(),
+                Arrival::Begun { tenure } => format!("begun in tenure {tenure}"),
             };
             outside.say(format!("{home} comes to host {}: {how}", outside.host));
             homes.held.insert(home.clone(), arrival.tenure());
@@ -110,8 +110,8 @@ impl Member {
         for home in sources {
             let Some(arrival) = homes.arrivals.remove(home) else { continue };
             let cells = self.shards[shard].cells().expect("where partitions move there are cells");
-            if let Arrival::Adopted { tenure, parcel } = &arrival {
-                let adopted = cells.adopt(home.clone(), *tenure, Some(&parcel.shard), &mut said);
+            if let Some((tenure, left)) = arrival.taken_over() {
+                let adopted = cells.adopt(home.clone(), tenure, left, &mut said);
                 adopted.expect("what passed its checksum is read");
             }
             let (input, cell) = arrival.told(home);
