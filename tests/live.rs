@@ -113,3 +113,24 @@ fn a_partition_that_stands_still_is_an_alert_until_it_moves(#[case] kind: Kind) 
     assert_eq!(live.told(), ["FoghornSourceStalled firing", "FoghornSourceStalled resolved"], "{}", live.log());
     assert_eq!(live.terminate().0.code(), Some(0));
 }
+
+/// Kafka goes away for much longer than a quiet partition counts as idle. What is not read is no silence: the alert that
+/// fires goes on, and nobody hears anything.
+#[test]
+fn a_broker_that_is_away_is_no_silence() {
+    let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
+    let Cluster::Embedded(broker) = &cluster else { unreachable!("it is the embedded one") };
+    let mut live = Live::start(&cluster, 2, "", RULES, STATE);
+    // The group does not take the partitions away meanwhile.
+    let config = std::fs::read_to_string(live.folder.path().join("foghorn.yaml")).expect("it is there");
+    live.write("foghorn.yaml", &config.replace("session.timeout.ms: 3000", "session.timeout.ms: 60000"));
+    live.kill_and_start();
+    live.until_told(1, || live.request(503));
+    live.keep_on(Duration::from_millis(300), || ()); // it is read to its end
+    broker.broker_down(None).expect("a broker");
+    live.keep_on(Duration::from_secs(10), || ());
+    assert_eq!(live.told(), ["ManyErrors firing"], "{}", live.log());
+    broker.broker_up(None).expect("a broker");
+    live.until_told(2, || live.request(200));
+    assert_eq!(live.told(), ["ManyErrors firing", "ManyErrors resolved"], "{}", live.log());
+}

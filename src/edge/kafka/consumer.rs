@@ -102,6 +102,7 @@ pub fn start(config: ConsumerConfig, outputs: Vec<Sender<SourceEvent>>) -> Resul
             start: config.settings.start,
             resume: config.resume,
             grace: config.revoke_grace,
+            fetch_wait: config.settings.fetch_wait(),
             arrivals: config.arrivals,
         };
         move || {

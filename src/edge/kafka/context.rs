@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -13,6 +14,7 @@ use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::leaders::Leaders;
 use super::status::Problems;
 use crate::model::position::{Position, SourceId};
 
@@ -32,13 +34,20 @@ pub struct Context {
     pub rebalances: Mutex<VecDeque<Rebalance>>,
     pub commits: Mutex<VecDeque<Committed>>,
     pub problems: Arc<Problems>,
+    pub leaders: Mutex<Leaders>,
     /// From now on rebalances are answered at once: nobody is left to be told.
     pub closing: AtomicBool,
 }
 
 impl Context {
     pub fn new(problems: Arc<Problems>) -> Context {
-        Context { rebalances: Mutex::default(), commits: Mutex::default(), problems, closing: AtomicBool::new(false) }
+        Context {
+            rebalances: Mutex::default(),
+            commits: Mutex::default(),
+            problems,
+            leaders: Mutex::default(),
+            closing: AtomicBool::new(false),
+        }
     }
 }
 
@@ -47,7 +56,11 @@ impl ClientContext for Context {
         log(level, facility, message);
     }
 
-    fn stats_raw(&self, _: &[u8]) {}
+    fn stats_raw(&self, statistics: &[u8]) {
+        if let Err(error) = self.leaders.lock().take(Instant::now(), statistics) {
+            tracing::error!("Kafka: librdkafka's statistics cannot be read, so no partition counts as idle: {error}");
+        }
+    }
 
     fn error(&self, error: ClientError, reason: &str) {
         // `rdkafka` tells every event of this kind as an error, and hands it to whoever polls as what it is.

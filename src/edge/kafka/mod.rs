@@ -36,6 +36,7 @@ pub mod embedded;
 mod events;
 mod gaps;
 pub mod handover;
+mod leaders;
 mod lookup;
 mod members;
 mod native;

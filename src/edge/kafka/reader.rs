@@ -65,6 +65,8 @@ pub struct Plan {
     pub start: Start,
     pub resume: ResumePositions,
     pub grace: Duration,
+    /// How long a broker may take over an answer.
+    pub fetch_wait: Duration,
     pub arrivals: Option<Arc<dyn Arrivals>>,
 }
 
@@ -116,6 +118,7 @@ pub struct Reader<'c> {
     commits: Commits,
     phase: Phase,
     grace: Duration,
+    fetch_wait: Duration,
     rebalances: u64,
     commands: Receiver<Command>,
     problems: Arc<Problems>,
@@ -155,6 +158,7 @@ impl<'c> Reader<'c> {
             commits: Commits::default(),
             phase: Phase::Reading,
             grace: plan.grace,
+            fetch_wait: plan.fetch_wait,
             rebalances: 0,
             commands,
             problems: consumer.context().problems.clone(),
@@ -508,6 +512,11 @@ impl<'c> Reader<'c> {
         *self.stats.lock() = stats;
     }
 
+    fn answers(&self, partition: &Partition) -> bool {
+        let leaders = self.consumer.context().leaders.lock();
+        leaders.answers(Instant::now(), &partition.source.topic, partition.source.partition, self.fetch_wait)
+    }
+
     fn partition_stats(&self, partition: &Partition) -> PartitionStats {
         let high = cached_watermarks(self.consumer, &partition.topic, partition.source.partition).map(|(_, high)| high);
         PartitionStats {
@@ -519,7 +528,7 @@ impl<'c> Reader<'c> {
             committed: partition.committed,
             high_watermark: high,
             lag: partition.position.and_then(|position| high.map(|high| (high - position).max(0))),
-            at_end: partition.at_end,
+            at_end: partition.at_end && self.answers(partition), // `B1`
             paused: self.intake.is_held(partition.shard),
         }
     }

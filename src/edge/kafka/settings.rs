@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
 use super::KafkaError;
+use super::leaders::STATISTICS_EVERY;
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -118,6 +120,7 @@ pub const OWNED_PROPERTIES: &[(&str, &str)] = &[
     ("metadata.broker.list", "name the brokers in `brokers`"),
     ("group.id", "name the group in `group`"),
     ("client.id", "name the client in `client_id`"),
+    ("statistics.interval.ms", "Foghorn reads the statistics itself, once a second"),
     ("security.protocol", "it follows from `tls` and `sasl`"),
     ("ssl.ca.location", "name the file in `tls`"),
     ("ssl.certificate.location", "name the file in `tls`"),
@@ -155,6 +158,8 @@ const CONNECTION_PREFIXES: &[&str] = &[
 /// Topics that brokers keep for themselves: a pattern such as `^.*` does not mean them.
 const INTERNAL_TOPICS: &str = "^__consumer_offsets$,^__transaction_state$,^__share_group_state$,^__cluster_metadata$";
 
+const FETCH_WAIT: &str = "fetch.wait.max.ms";
+
 const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
@@ -167,12 +172,13 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     // More does not make it faster, nor does a larger `fetch.message.max.bytes` than its default of 1 MiB (4 MiB is
     // slower: it leaves the cache).
     ("queued.max.messages.kbytes", "16384"),
-    ("fetch.wait.max.ms", "50"),
+    (FETCH_WAIT, "50"),
     // A damaged record must not become a wrong alert; costs about 10 % of the client's CPU.
     ("check.crcs", "true"),
     // How soon a new topic that a pattern matches, or a new partition, is seen.
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("topic.blacklist", INTERNAL_TOPICS),
+    ("statistics.interval.ms", STATISTICS_EVERY),
 ];
 
 impl KafkaSettings {
@@ -211,6 +217,13 @@ impl KafkaSettings {
             config.set(name, value);
         }
         checked(config)
+    }
+
+    /// How long a broker may take over an answer where there is nothing to read.
+    pub fn fetch_wait(&self) -> Duration {
+        let of_ours = CONSUMER_DEFAULTS.iter().find(|(name, _)| *name == FETCH_WAIT).map(|(_, value)| *value);
+        let value = self.properties.get(FETCH_WAIT).map(String::as_str).or(of_ours);
+        value.and_then(|value| value.parse().ok()).map_or(Duration::ZERO, Duration::from_millis)
     }
 
     /// The configuration of a producer: the connection and `extra`.

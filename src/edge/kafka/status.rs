@@ -370,7 +370,7 @@ pub struct PartitionStats {
     pub high_watermark: Option<i64>,
     /// Records between the two.
     pub lag: Option<i64>,
-    /// Nothing was left to read when last we looked.
+    /// Nothing was left to read when last we looked, and its broker answers.
     pub at_end: bool,
     /// Not read now, because its shard has not taken what was read before.
     pub paused: bool,
