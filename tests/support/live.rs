@@ -169,10 +169,14 @@ impl Live {
         self.running.signal(libc::SIGHUP);
     }
 
-    /// Asks it to end, and waits for that.
+    /// Asks it to end, and waits for that. Nothing about an orderly end is worth a warning.
     pub fn terminate(mut self) -> (ExitStatus, WebhookStandin, tempfile::TempDir) {
+        let before = self.log().len();
         self.running.signal(libc::SIGTERM);
         let status = wait_for("the process to end", || self.running.0.try_wait().expect("a child"));
+        let log = self.log();
+        let complaint = |line: &&str| [" WARN ", " ERROR "].iter().any(|level| line.contains(level));
+        assert_eq!(log[before..].lines().find(complaint), None, "{log}");
         (status, self.webhook, self.folder)
     }
 }
