@@ -144,6 +144,13 @@ pub struct FeedCut {
     pub rules: Vec<RuleCut>,
 }
 
+impl FeedCut {
+    /// The end of the last pane that is judged; `None` before the first.
+    pub fn judged(&self) -> Option<EventTime> {
+        self.closed.map(|closed| EventTime((closed + 1).saturating_mul(self.meaning.pane)))
+    }
+}
+
 /// One accumulator: its spelling, and how its parts are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AccCut {

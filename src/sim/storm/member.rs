@@ -24,6 +24,7 @@ use crate::checkpoint::dir::{Dir, Log};
 use crate::engine::align::Alignment;
 use crate::engine::cells::Said;
 use crate::engine::desk::{Desk, DeskInput};
+use crate::engine::heard;
 use crate::engine::limit::LimitNews;
 use crate::engine::machine::Machine;
 use crate::engine::merge::{LimitJoin, Relief};
@@ -170,6 +171,7 @@ impl Member {
                 true => found,
                 false => still_here(found, loaded.entries.iter().map(|entry| &entry.input)),
             };
+            heard::bring_in(&mut cuts, &plan, desk.alerts());
         }
         outside.watch.starts(life, &cuts, std::mem::take(&mut outside.power_was_cut));
         keeper::sabotage(outside.options, &mut cuts);

@@ -307,12 +307,7 @@ impl Watch {
             Change::Fired | Change::FiredAgain { .. } => {
                 self.fired.insert((rule, svc, signal.active_since.0, fired_at));
             }
-            Change::Resolved => {
-                // A shard that lost what made it fire ends what it only knows as pending: what ends is what was heard.
-                let heard = self.fired.iter().filter(|e| (e.0, e.1) == (rule, svc)).map(|e| e.3).max();
-                let fired_at = signal.fired_at.map_or(heard.unwrap_or(fired_at), |at| at.0);
-                self.ended.insert((rule, svc, fired_at, signal.at.0));
-            }
+            Change::Resolved => drop(self.ended.insert((rule, svc, fired_at, signal.at.0))),
             _ => {}
         }
     }
