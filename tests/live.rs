@@ -114,6 +114,23 @@ fn a_partition_that_stands_still_is_an_alert_until_it_moves(#[case] kind: Kind) 
     assert_eq!(live.terminate().0.code(), Some(0));
 }
 
+/// While it is stopped the topic is deleted and made anew, and is longer than it was before it goes on. The checkpoint says whose
+/// log it had read.
+#[test]
+fn a_topic_that_was_made_anew_meanwhile_is_told() {
+    let Some(cluster) = Cluster::start(Kind::Apache) else { return };
+    let Cluster::Apache(broker) = &cluster else { unreachable!("it is Apache Kafka") };
+    let mut live = Live::start(&cluster, 2, "", RULES, STATE);
+    live.until_told(1, || live.request(503));
+    assert_eq!(live.stop().code(), Some(0));
+    broker.delete_topic(&live.topic);
+    cluster.create_topic(&live.topic, 2);
+    (0..2_000).for_each(|_| live.request(200));
+    live.start_again();
+    let lost = || live.told().iter().any(|told| told == "FoghornInputLost firing");
+    live.until("it is told", lost, || live.request(200));
+}
+
 /// Kafka goes away for much longer than a quiet partition counts as idle. What is not read is no silence: the alert that
 /// fires goes on, and nobody hears anything.
 #[test]

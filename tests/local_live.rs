@@ -106,6 +106,7 @@ fn a_reload_keeps_what_partitions_have() {
     assert_eq!(timers(&live), began);
     let (_, records) = live.http("GET /metrics");
     assert!(!records.contains("FoghornRuleNotLocal"), "{records}");
+    assert_eq!(live.terminate().0.code(), Some(0));
 }
 
 /// What fires ends when nobody is left who would speak of it, and is told once, though the topic through which partitions

@@ -9,10 +9,10 @@ use foghorn::alert::life::{Alert, AlertId, Change};
 use foghorn::config::load::load_rules_from_text;
 use foghorn::engine::heard;
 use foghorn::engine::plan::Plan;
-use foghorn::engine::shard::{AWAY_MAX, Shard, ShardInput, ShardOutput};
+use foghorn::engine::shard::{AWAY_MAX, Shard, ShardInput, ShardOutput, topics};
 use foghorn::engine::state::ShardCut;
 use foghorn::model::batch::RawBatchBuilder;
-use foghorn::model::position::{Position, SourceId};
+use foghorn::model::position::{Position, SourceId, TopicId};
 use foghorn::model::signal::{Signal, Transition};
 use foghorn::model::time::{Millis, WallTime};
 
@@ -55,6 +55,7 @@ struct World {
     plan: Arc<Plan>,
     shard: Shard,
     offsets: [i64; 2],
+    cuts: u64,
     said: String,
     alerts: BTreeMap<AlertId, Alert>,
     /// What changed of them.
@@ -81,7 +82,7 @@ impl World {
         let plan = plan(rules);
         let shard = Shard::new(0, 1, plan.clone(), 0).expect("it decodes").with_cuts();
         let alerts = BTreeMap::new();
-        let mut world = World { plan, shard, offsets: [0; 2], said: String::new(), alerts, told: Vec::new() };
+        let mut world = World { plan, shard, offsets: [0; 2], cuts: 0, said: String::new(), alerts, told: Vec::new() };
         world.tell(ShardInput::Assigned(vec![(0, source(0)), (0, source(1))]));
         world
     }
@@ -159,7 +160,8 @@ impl World {
     }
 
     fn cut(&mut self) -> ShardCut {
-        self.tell(ShardInput::Cut(1)).expect("one shard alone gives its cut at once")
+        self.cuts += 1;
+        self.tell(ShardInput::Cut(self.cuts)).expect("one shard alone gives its cut at once")
     }
 
     fn wall(&mut self, second: i64) {
@@ -388,6 +390,23 @@ fn a_clock_that_is_an_hour_slow_does_not_date_a_gap() {
         - the clock is right again
         - whole again
     "#]]);
+}
+
+/// Whose log it was that was read stands with the place in it, over restarts and rebalances.
+#[test]
+fn whose_log_was_read_is_known_after_a_restart() {
+    let mut world = World::new();
+    let topic = TopicId("dGhlIGZpcnN0IG9uZQ".into());
+    world.tell(ShardInput::Topic { source: source(0), topic: topic.clone() });
+    world.traffic(0..12, 20);
+    let cut = world.cut();
+    assert_eq!(topics(std::slice::from_ref(&cut)), [(source(0), topic.clone())]);
+    world.crash(&cut, [12, 12]);
+    assert_eq!(topics(&[world.cut()]), [(source(0), topic.clone())]);
+    world.wall(0);
+    world.tell(ShardInput::Revoked(vec![source(0)]));
+    world.wall(AWAY_MAX.0 / 1000 + 1);
+    assert_eq!(topics(&[world.cut()]), [(source(0), topic)], "though it is another's");
 }
 
 /// As [`RULES`], with an alert that is not over at once.

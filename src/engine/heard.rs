@@ -22,7 +22,6 @@ use crate::engine::plan::{Plan, RulePlan};
 use crate::engine::state::{ActiveCut, FeedCut, RuleMeaning, ShardCut};
 use crate::model::labels::Labels;
 use crate::model::schema::FieldType;
-use crate::model::time::EventTime;
 use crate::rule::hold::Hold;
 use crate::rule::plan::Rule;
 use crate::stream::group::{KeyPart, encode_key};

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::time::Year;
 use crate::engine::pane_log::PaneBlock;
 use crate::model::labels::Labels;
-use crate::model::position::SourceId;
+use crate::model::position::{SourceId, TopicId};
 use crate::model::signal::{Exemplar, RuleMeta};
 use crate::model::time::EventTime;
 use crate::rule::hold::Hold;
@@ -105,6 +105,9 @@ pub struct SourceCut {
     pub gap: bool,
     /// Where the year of its stamps stands, if they have none of their own.
     pub year: Option<Year>,
+    /// Of which topic the log is in which `next` is a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<TopicId>,
 }
 
 /// What makes two feeds the same: they look at the same events in the same way.

@@ -78,6 +78,11 @@ impl Live {
     pub fn kill_and_start(&mut self) {
         let _ = self.running.0.kill();
         let _ = self.running.0.wait();
+        self.start_again();
+    }
+
+    /// Starts it in the same folder, after it has ended.
+    pub fn start_again(&mut self) {
         self.running = run(self.folder.path(), &self.args);
     }
 
@@ -170,14 +175,19 @@ impl Live {
     }
 
     /// Asks it to end, and waits for that. Nothing about an orderly end is worth a warning.
-    pub fn terminate(mut self) -> (ExitStatus, WebhookStandin, tempfile::TempDir) {
+    pub fn stop(&mut self) -> ExitStatus {
         let before = self.log().len();
         self.running.signal(libc::SIGTERM);
         let status = wait_for("the process to end", || self.running.0.try_wait().expect("a child"));
         let log = self.log();
         let complaint = |line: &&str| [" WARN ", " ERROR "].iter().any(|level| line.contains(level));
         assert_eq!(log[before..].lines().find(complaint), None, "{log}");
-        (status, self.webhook, self.folder)
+        status
+    }
+
+    /// As [`Live::stop`], for good.
+    pub fn terminate(mut self) -> (ExitStatus, WebhookStandin, tempfile::TempDir) {
+        (self.stop(), self.webhook, self.folder)
     }
 }
 
