@@ -31,6 +31,13 @@ groups:
 /// Where it keeps what outlives it.
 const STATE: &[&str] = &["--state", "state"];
 
+/// The number of the newest checkpoint.
+fn checkpoints(live: &Live) -> u64 {
+    let (_, metrics) = live.http("GET /metrics");
+    let number = metrics.lines().find_map(|line| line.strip_prefix("foghorn_checkpoint_number{} "));
+    number.and_then(|number| number.parse::<f64>().ok()).unwrap_or_else(|| panic!("{metrics}")) as u64
+}
+
 /// Errors come, twice each as retried producers send them, among records that are none; then they stop. People hear of
 /// it once, and once that it is over. What could not be read is where it can be looked at.
 #[rstest]
@@ -94,9 +101,11 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
 fn a_partition_that_stands_still_is_an_alert_until_it_moves(#[case] kind: Kind) {
     let Some(cluster) = Cluster::start(kind) else { return };
     let rarely = RULES.replace("interval: 500ms", "interval: 30m").replace("window: 2s", "window: 30m");
-    let live = Live::start(&cluster, 3, "    stall_timeout: 5s\n", &rarely, STATE);
+    let keys = "    stall_timeout: 5s\nstate: { dir: state, checkpoint_every: 1s }\n";
+    let live = Live::start(&cluster, 3, keys, &rarely, &[]);
     live.keep_on(Duration::from_secs(8), || live.request(200));
     assert_eq!(live.told(), [""; 0], "all is well: {}", live.log());
+    assert!(checkpoints(&live) >= 4, "one a second is asked for: {}", live.log());
 
     let stuck = now();
     let one_stands_still = || {

@@ -13,12 +13,12 @@ use super::{BenchArgs, Feeder, Took, cpu_time};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::cli::CommandError;
 use crate::cli::load::World;
+use crate::config::defaults;
 use crate::edge::disk::{Saved, StateDir};
 use crate::edge::{clock, process};
 use crate::engine::desk::{Desk, DeskCut};
 use crate::engine::shard::{Shard, ShardInput, ShardOutput};
 use crate::engine::state::ShardCut;
-use crate::runtime::CHECKPOINT_EVERY;
 
 /// A directory that is gone when this is.
 struct Scratch(std::path::PathBuf);
@@ -91,7 +91,7 @@ pub(super) fn run(world: &World, args: &BenchArgs) -> Result<Took, CommandError>
         let wall = Instant::now();
         bench.take(records);
         if Instant::now() >= due {
-            due = Instant::now() + CHECKPOINT_EVERY;
+            due = Instant::now() + defaults::CHECKPOINT_EVERY.to_std();
             let (number, cut, _) = bench.cut();
             to_writer.send((number, cut))?;
         }
