@@ -9,24 +9,8 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rstest::rstest;
 use support::cluster::{Cluster, Kind, unique};
-use support::live::{Live, now, send};
+use support::live::{Live, MANY_ERRORS, now, send};
 use support::wait::wait_for;
-
-const RULES: &str = "\
-groups:
-  - name: live
-    interval: 500ms
-    rules:
-      - alert: ManyErrors
-        from: requests
-        where: status >= 500
-        by: [service]
-        window: 2s
-        let: { errors: count(*) }
-        when: errors >= 10
-        keep_firing_for: 1s
-        labels: { severity: critical }
-";
 
 /// Where it keeps what outlives it.
 const STATE: &[&str] = &["--state", "state"];
@@ -47,7 +31,7 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
     let Some(cluster) = Cluster::start(kind) else { return };
     let dead = unique("live-dead");
     cluster.create_topic(&dead, 1);
-    let live = Live::start(&cluster, 2, &format!("    dead_letter: {dead}\n"), RULES, STATE);
+    let live = Live::start(&cluster, 2, &format!("    dead_letter: {dead}\n"), MANY_ERRORS, STATE);
 
     let poison: [&[u8]; 3] = [b"not json at all", b"{\"ts\": 1", b"\xff\xfe\x00"];
     poison.iter().for_each(|bytes| send(&live.producer, &live.topic, 0, bytes));
@@ -100,7 +84,7 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
 #[case::apache(Kind::Apache)]
 fn a_partition_that_stands_still_is_an_alert_until_it_moves(#[case] kind: Kind) {
     let Some(cluster) = Cluster::start(kind) else { return };
-    let rarely = RULES.replace("interval: 500ms", "interval: 30m").replace("window: 2s", "window: 30m");
+    let rarely = MANY_ERRORS.replace("interval: 500ms", "interval: 30m").replace("window: 2s", "window: 30m");
     let keys = "    stall_timeout: 5s\nstate: { dir: state, checkpoint_every: 1s }\n";
     let live = Live::start(&cluster, 3, keys, &rarely, &[]);
     live.keep_on(Duration::from_secs(8), || live.request(200));
@@ -129,7 +113,7 @@ fn a_partition_that_stands_still_is_an_alert_until_it_moves(#[case] kind: Kind) 
 fn a_topic_that_was_made_anew_meanwhile_is_told() {
     let Some(cluster) = Cluster::start(Kind::Apache) else { return };
     let Cluster::Apache(broker) = &cluster else { unreachable!("it is Apache Kafka") };
-    let mut live = Live::start(&cluster, 2, "", RULES, STATE);
+    let mut live = Live::start(&cluster, 2, "", MANY_ERRORS, STATE);
     live.until_told(1, || live.request(503));
     assert_eq!(live.stop().code(), Some(0));
     broker.delete_topic(&live.topic);
@@ -146,7 +130,7 @@ fn a_topic_that_was_made_anew_meanwhile_is_told() {
 fn a_broker_that_is_away_is_no_silence() {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
     let Cluster::Embedded(broker) = &cluster else { unreachable!("it is the embedded one") };
-    let mut live = Live::start(&cluster, 2, "", RULES, STATE);
+    let mut live = Live::start(&cluster, 2, "", MANY_ERRORS, STATE);
     // The group does not take the partitions away meanwhile.
     let config = std::fs::read_to_string(live.folder.path().join("foghorn.yaml")).expect("it is there");
     live.write("foghorn.yaml", &config.replace("session.timeout.ms: 3000", "session.timeout.ms: 60000"));

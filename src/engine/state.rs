@@ -111,7 +111,7 @@ pub struct SourceCut {
 }
 
 /// What makes two feeds the same: they look at the same events in the same way.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FeedMeaning {
     pub stream: Arc<str>,
     /// A fingerprint of the stream's schema: another field behind a name is another stream.
@@ -125,7 +125,7 @@ pub struct FeedMeaning {
 }
 
 /// One feed of one shard.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeedCut {
     pub meaning: FeedMeaning,
     pub accs: Vec<AccCut>,

@@ -16,6 +16,22 @@ use super::wait::{PATIENCE, wait_for};
 /// Between two turns of traffic.
 pub const BEAT: Duration = Duration::from_millis(50);
 
+/// A rule file with one rule: ten errors of a service within two seconds. More keys of it, and more rules, may follow.
+pub const MANY_ERRORS: &str = "\
+groups:
+  - name: live
+    interval: 500ms
+    rules:
+      - alert: ManyErrors
+        from: requests
+        where: status >= 500
+        by: [service]
+        window: 2s
+        let: { errors: count(*) }
+        when: errors >= 10
+        keep_firing_for: 1s
+";
+
 /// The process; killed when a test fails before it is told to stop.
 struct Running(Child);
 
