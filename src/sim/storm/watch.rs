@@ -183,6 +183,12 @@ impl Watch {
         }
     }
 
+    /// … and under other routes than those by which its log was written. What was sent since the checkpoint may be sent again, and
+    /// at another moment, so that nothing is left to be marked.
+    pub fn goes_by_other_routes(&mut self) {
+        (self.seen.forgot_at_life, self.seen.marks_from_life) = (self.seen.life, self.seen.life);
+    }
+
     /// `V12`: a process begins with this desk, of which nothing is lost unless the disk lost it.
     pub fn keeps_promises(&mut self, desk: &Desk) {
         let lost = self.seen.promises.broken_by(desk).map(ToString::to_string);
