@@ -27,7 +27,7 @@ use crate::checkpoint::arrival::{Arrival, KnownCells};
 use crate::edge::clock;
 use crate::edge::kafka::{Arrivals, ConsumerHandle, Handover, PublishError, Publishing, ResumePositions};
 use crate::engine::desk::Desk;
-use crate::engine::shard::positions;
+use crate::engine::shard::{positions, topics};
 use crate::engine::state::{CellCut, CellName, ShardCut};
 use crate::model::position::SourceId;
 use crate::model::time::WallTime;
@@ -97,7 +97,9 @@ impl Arrivals for Homes {
             let arrival = Arrival::of(self.handover.member(), before, latest.remove(home), self.void_until);
             if let Arrival::Adopted { parcel, .. } = &arrival {
                 self.resume.forget([home]);
-                self.resume.set(positions(std::slice::from_ref(&parcel.shard.0)));
+                let left = std::slice::from_ref(&parcel.shard.0);
+                self.resume.set(positions(left));
+                self.resume.set_topics(topics(left));
             }
             held.insert(home.clone(), Held { tenure: arrival.tenure(), arrival: Some(arrival) });
         }
