@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::fs;
 use std::time::Duration;
 
 use support::cluster::{Cluster, Kind};
@@ -131,9 +132,9 @@ fn rules_that_cease_to_be_local_and_become_it_again_end_what_fires() {
     assert_eq!(&live.told()[8..], ["ManyErrors firing"; 2], "{}", live.log());
 }
 
-/// Whoever watches it learns what it waits for.
+/// Whoever watches it learns what it waits for, and whoever has seen enough can stop it.
 #[test]
-fn while_kafka_is_away_it_says_what_it_waits_for() {
+fn while_kafka_is_away_it_says_what_it_waits_for_and_can_be_stopped() {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
     let Cluster::Embedded(embedded) = &cluster else { unreachable!() };
     let mut live = start(&cluster);
@@ -147,4 +148,10 @@ fn while_kafka_is_away_it_says_what_it_waits_for() {
     });
     embedded.broker_up(None).expect("a broker");
     wait_until("Kafka", || live.http("GET /readyz").0 == 200);
+    embedded.broker_down(None).expect("a broker");
+    live.kill_and_start();
+    wait_until("it begins", || live.log().contains("the page is on"));
+    let (status, _, folder) = live.terminate();
+    let log = fs::read_to_string(folder.path().join("log")).expect("a log");
+    assert!(status.success() && log.contains("told to stop before it began"), "{status}: {log}");
 }

@@ -24,6 +24,12 @@ impl Running {
         // SAFETY: a plain system call; the child is ours and not yet waited for.
         unsafe { libc::kill(self.0.id() as i32, signal) };
     }
+
+    /// Asks it to end, and waits for that.
+    fn end(&mut self) -> ExitStatus {
+        self.signal(libc::SIGTERM);
+        wait_for("the process to end", || self.0.try_wait().expect("a child"))
+    }
 }
 
 impl Drop for Running {
@@ -171,9 +177,7 @@ impl Live {
 
     /// Asks it to end, and waits for that.
     pub fn terminate(mut self) -> (ExitStatus, WebhookStandin, tempfile::TempDir) {
-        self.running.signal(libc::SIGTERM);
-        let status = wait_for("the process to end", || self.running.0.try_wait().expect("a child"));
-        (status, self.webhook, self.folder)
+        (self.running.end(), self.webhook, self.folder)
     }
 }
 
