@@ -6,7 +6,8 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
-use support::cluster::{Cluster, Kind};
+use rstest::rstest;
+use support::cluster::{Cluster, Kind, unique};
 use support::live::Live;
 use support::wait::wait_until;
 
@@ -154,4 +155,32 @@ fn while_kafka_is_away_it_says_what_it_waits_for_and_can_be_stopped() {
     let (status, _, folder) = live.terminate();
     let log = fs::read_to_string(folder.path().join("log")).expect("a log");
     assert!(status.success() && log.contains("told to stop before it began"), "{status}: {log}");
+}
+
+/// Nothing is left of what was known of partitions but the group's offsets: neither a state directory nor a parcel. What
+/// windows look at is read again, where Kafka tells where that begins; else they are unknown until it is covered.
+#[rstest]
+#[case::embedded(Kind::Embedded, false)]
+#[case::apache(Kind::Apache, true)]
+fn a_partition_that_begins_at_a_committed_offset_reads_back(#[case] kind: Kind, #[case] tells_times: bool) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let mut live = Live::start(&cluster, 2, "", &RULES.replacen("window: 2s", "window: 1m", 1), STATE);
+    (0..6).for_each(|_| live.keyed_request(503));
+    let taken = "foghorn_records_consumed_total{stream=\"requests\"} 12.0\n";
+    wait_until("what was sent", || live.http("GET /metrics").1.contains(taken));
+
+    live.restart(|folder| {
+        fs::remove_dir_all(folder.join("state")).expect("it was there");
+        let config = fs::read_to_string(folder.join("foghorn.yaml")).expect("a configuration");
+        let elsewhere = config.replacen("  start:", &format!("  handover_topic: {}\n  start:", unique("elsewhere")), 1);
+        fs::write(folder.join("foghorn.yaml"), elsewhere).expect("written");
+    });
+    (0..6).for_each(|_| live.keyed_request(503));
+    keep_on(&live, 200);
+    let told = if tells_times { 2 } else { 0 };
+    live.until_told(told, || live.keyed_request(200));
+    assert_eq!(live.told(), vec!["ManyErrors firing"; told], "{}", live.log());
+    let begins = if tells_times { "read_from=0 judged_from=6" } else { "read_from=6 judged_from=6" };
+    assert_eq!(live.log().matches(begins).count(), 2, "{}", live.log());
+    errors_until_told(&live, 2);
 }

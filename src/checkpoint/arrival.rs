@@ -2,7 +2,8 @@
 //!
 //! A partition that is assigned to a member is *confirmed* where the member holds its cell and nobody has taken it over
 //! since: after a restart, mostly. Else it is *adopted* from its newest parcel, whoever wrote that; where there is none, or
-//! only one of a time before rules that were not local told what was to be told, it begins, under the next tenure.
+//! only one of a time before rules that were not local told what was to be told, it begins, under the next tenure. Where it
+//! begins within its log, it is read from further back, for its windows ([`super::look_back`]).
 //!
 //! - `O1` a cell goes on only under the tenure it has; a higher one in the newest parcel says that somebody took over
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use super::parcel::Parcel;
 use crate::engine::desk::{Desk, DeskInput};
-use crate::engine::state::{CellCut, CellName, ShardCut};
+use crate::engine::state::{CellCut, CellName, CellStart, ShardCut};
 use crate::model::WallTime;
 use crate::model::position::SourceId;
 
@@ -25,8 +26,8 @@ pub enum Arrival {
     Confirmed { tenure: u64 },
     /// Somebody left it.
     Adopted { tenure: u64, parcel: Box<Parcel> },
-    /// Nobody has left anything of it that matters.
-    Begun { tenure: u64 },
+    /// Nobody has left anything of it that matters; what its cell begins from, where that is not the log's beginning.
+    Begun { tenure: u64, cell: Option<Box<CellCut>> },
 }
 
 impl Arrival {
@@ -37,16 +38,23 @@ impl Arrival {
             (Some(held), Some(parcel)) if is_newer(&parcel, held, member) => adopted(parcel),
             (Some(tenure), _) => Arrival::Confirmed { tenure },
             (None, Some(parcel)) if parcel.taken_at <= void_until => {
-                Arrival::Begun { tenure: tenure(&parcel.shard) + 1 }
+                Arrival::Begun { tenure: tenure(&parcel.shard) + 1, cell: None }
             }
             (None, Some(parcel)) => adopted(parcel),
-            (None, None) => Arrival::Begun { tenure: FIRST },
+            (None, None) => Arrival::Begun { tenure: FIRST, cell: None },
+        }
+    }
+
+    /// A partition that begins does so within its log, and is read for these streams.
+    pub fn begin_at(&mut self, home: &SourceId, streams: impl IntoIterator<Item = Arc<str>>, place: CellStart) {
+        if let Arrival::Begun { cell, .. } = self {
+            *cell = Some(Box::new(CellCut::begun(home, streams, place)));
         }
     }
 
     pub fn tenure(&self) -> u64 {
         match self {
-            Arrival::Confirmed { tenure } | Arrival::Adopted { tenure, .. } | Arrival::Begun { tenure } => *tenure,
+            Arrival::Confirmed { tenure } | Arrival::Adopted { tenure, .. } | Arrival::Begun { tenure, .. } => *tenure,
         }
     }
 
@@ -54,7 +62,7 @@ impl Arrival {
     pub fn taken_over(&self) -> Option<(u64, Option<&CellCut>)> {
         match self {
             Arrival::Confirmed { .. } => None,
-            Arrival::Begun { tenure } => Some((*tenure, None)),
+            Arrival::Begun { tenure, cell } => Some((*tenure, cell.as_deref())),
             Arrival::Adopted { tenure, parcel } => Some((*tenure, Some(&parcel.shard))),
         }
     }
@@ -64,8 +72,9 @@ impl Arrival {
         let confirmed = || DeskInput::HomeConfirmed { home: home.clone() };
         match self {
             Arrival::Confirmed { .. } => (confirmed(), None),
-            Arrival::Begun { tenure } => {
-                (confirmed(), Some(named(ShardCut { shards: 1, ..ShardCut::default() }, home, tenure)))
+            Arrival::Begun { tenure, cell } => {
+                let nothing = || CellCut(ShardCut { shards: 1, ..ShardCut::default() });
+                (confirmed(), Some(named(cell.map_or_else(nothing, |cell| *cell).0, home, tenure)))
             }
             Arrival::Adopted { tenure, parcel } => {
                 let Parcel { shard: CellCut(shard), desk, .. } = *parcel;

@@ -20,13 +20,14 @@ use crate::engine::limit::LimitChange;
 use crate::engine::plan::Plan;
 use crate::engine::shard::{AWAY_MAX, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
 use crate::engine::state::{
-    ActiveCut, CellCut, CellName, FeedCut, GroupsCut, Reread, RuleCut, ShardCut, SourceCut, StreamCut,
+    ActiveCut, CellCut, CellName, CellStart, FeedCut, GroupsCut, Reread, RuleCut, ShardCut, SourceCut, StreamCut,
 };
 use crate::model::batch::RawBatch;
 use crate::model::position::{Position, SourceId};
 use crate::model::signal::RuleMeta;
 use crate::model::time::{EventTime, WallTime};
 use crate::rule::hold::Hold;
+use crate::stream::watermark::Mark;
 
 /// The cells of one thread.
 pub struct Cells {
@@ -395,6 +396,32 @@ impl CellCut {
         let streams = cut.streams.iter().map(leave_stream).collect();
         let feeds = cut.feeds.iter().map(leave_feed).collect();
         CellCut(ShardCut { shard: cut.shard, shards: cut.shards, streams, feeds, cell: cut.cell.clone() })
+    }
+
+    /// What a cell begins from where nobody has left anything of its partition: the place to read from, for the windows of
+    /// these streams, and the one from which on ticks are judged. Windows that reach back before the former miss events,
+    /// unless it is the very beginning.
+    pub fn begun(home: &SourceId, streams: impl IntoIterator<Item = Arc<str>>, place: CellStart) -> CellCut {
+        let CellStart { read_from, judged_from } = place;
+        let stream = |name| StreamCut {
+            name,
+            joined: EventTime::MIN,
+            covered_since: None,
+            whole_since: EventTime::MIN,
+            earliest: None,
+            sources: vec![SourceCut {
+                source: home.clone(),
+                next: Some(read_from),
+                mark: Mark { newest: EventTime::MIN, own: EventTime::MIN },
+                live: false,
+                gap: read_from > 0,
+                year: None,
+            }],
+            trail: Vec::new(),
+            reread: None,
+            judged_from: Some(judged_from),
+        };
+        CellCut(ShardCut { shards: 1, streams: streams.into_iter().map(stream).collect(), ..ShardCut::default() })
     }
 
     /// Holds that are pending.

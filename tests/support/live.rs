@@ -87,6 +87,13 @@ impl Live {
         self.running = run(self.folder.path(), &self.args);
     }
 
+    /// Asks it to end, lets `meanwhile` change its folder, and starts it again.
+    pub fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
+        assert!(self.running.end().success(), "{}", self.log());
+        meanwhile(self.folder.path());
+        self.running = run(self.folder.path(), &self.args);
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

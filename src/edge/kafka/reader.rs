@@ -348,9 +348,7 @@ impl<'c> Reader<'c> {
 
     /// Finds out where to start and starts, or tries again later.
     fn begin(&mut self, mut list: TopicPartitionList) {
-        let arrived = self.arrivals.as_ref().map_or(Ok(()), |arrivals| arrivals.arrive(&sources(&list)));
-        let set = |()| self.positions.set(self.consumer, &mut list).map_err(|error| error.to_string());
-        if let Err(why) = arrived.and_then(set) {
+        if let Err(why) = self.find_starts(&mut list) {
             self.problems.add(ProblemKind::Start, &why);
             self.moving = Some(Moving::Starting { list, again_at: Instant::now() + RETRY_AFTER });
             return;
@@ -366,6 +364,20 @@ impl<'c> Reader<'c> {
         }
         self.hold_kept();
         accept(self.consumer, &list);
+    }
+
+    fn find_starts(&self, list: &mut TopicPartitionList) -> Result<(), String> {
+        let failed = |error: ClientError| error.to_string();
+        let Some(arrivals) = &self.arrivals else {
+            return self.positions.set(self.consumer, list, Vec::new()).map(drop).map_err(failed);
+        };
+        let streams = |source: &SourceId| self.intake.streams_of(source);
+        let reach = |source: SourceId| (arrivals.reach(&streams(&source)), source);
+        let begin = arrivals.arrive(&sources(list))?.into_iter().map(reach).collect();
+        for (source, at) in self.positions.set(self.consumer, list, begin).map_err(failed)? {
+            arrivals.begin(&source, &streams(&source), at);
+        }
+        Ok(())
     }
 
     /// Tells librdkafka where we are in the partitions that stay. It has paused them for the rebalance and would go on at

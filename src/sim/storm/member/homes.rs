@@ -11,7 +11,7 @@ use crate::checkpoint::arrival::{Arrival, KnownCells};
 use crate::engine::desk::{DeskInput, DeskOutput};
 use crate::engine::shard::{ShardInput, positions};
 use crate::engine::state::{CellCut, CellName, ShardCut};
-use crate::model::{Delivery, Millis, Outcome, SourceId, WallTime};
+use crate::model::{Delivery, Millis, Outcome, Position, SourceId, WallTime};
 use crate::sim::storm::receivers::answered;
 use crate::sim::storm::{Outside, Sabotage, handover};
 
@@ -80,22 +80,36 @@ impl Member {
     }
 
     /// Partitions are assigned: what they arrive with decides where they are read on.
-    pub(super) fn find_out(&mut self, outside: &mut Outside<'_>, sources: impl Iterator<Item = SourceId>) {
+    pub(super) fn find_out(&mut self, outside: &mut Outside<'_>, partitions: &[usize]) {
         let Some(homes) = &mut self.homes else { return };
-        for home in sources {
+        for partition in partitions {
+            let home = outside.partitions[*partition].source.clone();
             let held = homes.held.get(&home).copied();
             let lost = outside.options.sabotaged(Sabotage::LoseParcel) && held.is_none();
             let newest = outside.handover.latest(outside.now, &home).filter(|_| !lost);
-            let arrival = Arrival::of(&handover::member_of(outside.host), held, newest, WallTime::MIN);
-            if let Arrival::Adopted { parcel, .. } = &arrival {
-                self.consumer.forget(&home);
-                self.consumer.resume_at(positions(std::slice::from_ref(&parcel.shard.0)));
-                outside.watch.adopts(&home);
+            let mut arrival = Arrival::of(&handover::member_of(outside.host), held, newest, WallTime::MIN);
+            match &arrival {
+                Arrival::Adopted { parcel, .. } => {
+                    self.consumer.forget(&home);
+                    self.consumer.resume_at(positions(std::slice::from_ref(&parcel.shard.0)));
+                    outside.watch.adopts(&home);
+                }
+                Arrival::Begun { .. } => {
+                    let of = &outside.partitions[*partition];
+                    if let Some(start) = self.consumer.start(of) {
+                        let at = of.look_back(outside.now, start, self.plan.look_back(0));
+                        arrival.begin_at(&home, [self.plan.streams[0].schema.name.clone()], at);
+                        self.consumer.resume_at([Position { source: home.clone(), offset: at.read_from }]);
+                        outside.watch.begins(&home);
+                        outside.watch.inexact(|| format!("{home} begins within its log, and its timers with it"));
+                    }
+                }
+                Arrival::Confirmed { .. } => {}
             }
             let how = match &arrival {
                 Arrival::Confirmed { tenure } => format!("confirmed in tenure {tenure}"),
                 Arrival::Adopted { tenure, parcel } => format!("adopted from {} in tenure {tenure}", parcel.member),
-                Arrival::Begun { tenure } => format!("begun in tenure {tenure}"),
+                Arrival::Begun { tenure, .. } => format!("begun in tenure {tenure}"),
             };
             outside.say(format!("{home} comes to host {}: {how}", outside.host));
             homes.held.insert(home.clone(), arrival.tenure());
