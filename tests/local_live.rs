@@ -183,4 +183,13 @@ fn a_partition_that_begins_at_a_committed_offset_reads_back(#[case] kind: Kind, 
     let begins = if tells_times { "read_from=0 judged_from=6" } else { "read_from=6 judged_from=6" };
     assert_eq!(live.log().matches(begins).count(), 2, "{}", live.log());
     errors_until_told(&live, 2);
+
+    let (_, metrics) = live.http("GET /metrics");
+    for line in ["partitions{state=\"held\"} 2.0", "partition_arrivals_total{kind=\"begun\"} 2.0"] {
+        assert!(metrics.contains(&format!("\nfoghorn_{line}\n")), "{line}: {metrics}");
+    }
+    wait_until("the history of it", || {
+        let (_, records) = live.http("GET /api/v1/history?kind=partition");
+        records.matches("\"what\":\"begun\"").count() == 2 && records.contains("\"judged_from\":6")
+    });
 }

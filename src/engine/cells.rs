@@ -71,6 +71,14 @@ enum Reading {
     },
 }
 
+/// How many partitions a member has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub ours: usize,
+    /// Restored; the group has not said yet that they are still ours.
+    pub unclaimed: usize,
+}
+
 /// What cells say.
 #[derive(Debug)]
 pub enum Said {
@@ -349,6 +357,12 @@ impl Cells {
         ours.fold(self.retired.clone(), |all, cell| all.with(cell.shard.status()))
     }
 
+    /// How many partitions there are.
+    pub fn held(&self) -> Held {
+        let ours = self.cells.values().filter(|cell| cell.reading == Reading::Ours).count();
+        Held { ours, unclaimed: self.cells.len() - ours }
+    }
+
     /// As [`Shard::positions`].
     pub fn positions(&self) -> impl Iterator<Item = Position> + '_ {
         self.cells.values().flat_map(|cell| cell.shard.positions())
@@ -422,6 +436,12 @@ impl CellCut {
             judged_from: Some(judged_from),
         };
         CellCut(ShardCut { shards: 1, streams: streams.into_iter().map(stream).collect(), ..ShardCut::default() })
+    }
+
+    /// The place at which it begins, if it has not come that far.
+    pub fn start(&self) -> Option<CellStart> {
+        let stream = self.0.streams.first()?;
+        Some(CellStart { read_from: stream.sources.first()?.next?, judged_from: stream.judged_from? })
     }
 
     /// Holds that are pending.

@@ -10,8 +10,8 @@
 //! case before the partition is read, the shard's thread has the cell before the first record, and the desk has the home
 //! before the first signal, as all three go through the same channels.
 //!
-//! Parcels are written when a partition leaves, when it is adopted (so that its last owner finds out), with every
-//! checkpoint, and around every notification: before it is sent, since it must not be sent again elsewhere, and after its
+//! Parcels are written when a partition leaves, when it is adopted (so that its last owner finds out) or begins (so that the
+//! next begins there, too, and not where the group's offset is by then), with every checkpoint, and around every notification: before it is sent, since it must not be sent again elsewhere, and after its
 //! receipt. Kafka is waited for a second at most; a page that may come twice is better than one that does not come.
 //!
 //! - `O2` of a partition that was revoked nothing is told after its parcel was made
@@ -92,10 +92,10 @@ impl Homes {
         Some(arrival)
     }
 
-    /// Nothing of a partition is here any more.
-    pub fn forget(&self, home: &SourceId) {
-        self.known.lock().held.remove(home);
+    /// Nothing of a partition is here any more. The tenure in which it was, if it was.
+    pub fn forget(&self, home: &SourceId) -> Option<u64> {
         self.resume.forget([home]);
+        self.known.lock().held.remove(home)
     }
 }
 
@@ -136,7 +136,7 @@ impl Arrivals for Homes {
 
     fn begin(&self, home: &SourceId, streams: &[usize], at: CellStart) {
         let CellStart { read_from, judged_from } = at;
-        tracing::info!(%home, read_from, judged_from, "nobody left anything of a partition: it begins within its log, and its windows are read again");
+        tracing::info!(%home, read_from, judged_from, "nobody left anything of a partition: it begins");
         let plan = self.plan.read();
         let names = streams.iter().map(|stream| plan.streams[*stream].schema.name.clone());
         if let Some(arrival) = self.known.lock().arriving.get_mut(home) {

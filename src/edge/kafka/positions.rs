@@ -77,7 +77,7 @@ pub trait Arrivals: std::fmt::Debug + Send + Sync {
     /// How far back windows look in a topic that these streams read.
     fn reach(&self, streams: &[usize]) -> Millis;
 
-    /// A partition, read for these streams, begins there and not with its log.
+    /// A partition, read for these streams, begins there.
     fn begin(&self, source: &SourceId, streams: &[usize], at: CellStart);
 }
 
@@ -95,7 +95,7 @@ impl StartPositions {
     }
 
     /// Fills in the offsets of an assignment; none of them if something cannot be found out. Gives the places of those
-    /// that `begin` elsewhere than with their logs, each read from so far back.
+    /// that `begin`, each read from so far back.
     pub fn set(
         &self,
         consumer: &BaseConsumer<Context>,
@@ -116,7 +116,7 @@ impl StartPositions {
             Start::Latest => starts.extend(ask_all(consumer, &open, Offset::End)?),
             Start::Timestamp(at) => since(consumer, &open, at, &mut starts)?,
         }
-        let begun = look_back(consumer, begin, &starts)?;
+        let begun = look_back(consumer, begin, &mut starts)?;
         starts.extend(begun.iter().map(|(source, at)| (source.clone(), Offset::Offset(at.read_from))));
         for mut element in list.elements() {
             let source = SourceId::new(element.topic(), element.partition());
@@ -166,18 +166,19 @@ fn since(consumer: &BaseConsumer<Context>, sources: &[SourceId], at: i64, starts
     Ok(())
 }
 
-/// Where partitions are read from so that windows which look so far back are whole at their starts; of those that do not
-/// start with their logs.
+/// Where partitions are read from so that windows which look so far back are whole at their starts.
 fn look_back(
     consumer: &BaseConsumer<Context>,
     begin: Vec<(Millis, SourceId)>,
-    starts: &Starts,
+    starts: &mut Starts,
 ) -> KafkaResult<Vec<(SourceId, CellStart)>> {
     let offset = |offset: Option<&Offset>| match offset {
         Some(Offset::Offset(offset)) => Some(*offset),
         _ => None,
     };
     let sources: Vec<SourceId> = begin.iter().map(|(_, source)| source.clone()).collect();
+    let whole = sources.iter().filter(|source| starts.get(*source) == Some(&Offset::Beginning)).cloned();
+    starts.extend(ask_all(consumer, &whole.collect::<Vec<_>>(), Offset::Beginning)?);
     let ends: Starts = ask_all(consumer, &sources, Offset::End)?.into_iter().collect();
     let mut searches: BTreeMap<SourceId, (i64, Search)> = BTreeMap::new();
     for (reach, source) in begin {
@@ -208,7 +209,7 @@ fn ask_all(
     ask(consumer, sources.iter().map(|source| (source, what)))
 }
 
-/// Asks for the offsets that stand for what is named: a timestamp (epoch milliseconds), or the end.
+/// Asks for the offsets that stand for what is named: a timestamp (epoch milliseconds), the beginning, or the end.
 fn ask<'s>(
     consumer: &BaseConsumer<Context>,
     questions: impl Iterator<Item = (&'s SourceId, Offset)>,

@@ -1,6 +1,6 @@
 //! Partitions that move between two members, in the order of `runtime/homes`: what a partition arrives with is known before
 //! it is read, the cell is there before the first record, and the desk has the home before the first signal. Parcels are
-//! written when a partition leaves, when it is adopted, with every checkpoint, and around every notification.
+//! written when a partition leaves, when it is adopted or begins, with every checkpoint, and around every notification.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -96,11 +96,12 @@ impl Member {
                 }
                 Arrival::Begun { .. } => {
                     let of = &outside.partitions[*partition];
-                    if let Some(start) = self.consumer.start(of) {
-                        let at = of.look_back(outside.now, start, self.plan.look_back(0));
-                        arrival.begin_at(&home, [self.plan.streams[0].schema.name.clone()], at);
-                        self.consumer.resume_at([Position { source: home.clone(), offset: at.read_from }]);
-                        outside.watch.begins(&home);
+                    let start = self.consumer.start(of).unwrap_or((of.start - of.base) as i64);
+                    let at = of.look_back(outside.now, start, self.plan.look_back(0));
+                    arrival.begin_at(&home, [self.plan.streams[0].schema.name.clone()], at);
+                    self.consumer.resume_at([Position { source: home.clone(), offset: at.read_from }]);
+                    outside.watch.begins(&home);
+                    if start > 0 {
                         outside.watch.inexact(|| format!("{home} begins within its log, and its timers with it"));
                     }
                 }
@@ -167,19 +168,20 @@ impl Member {
     /// The desk hears how a partition arrived, or that it is gone, and lets the other member know.
     pub(super) fn welcome(&mut self, outside: &mut Outside<'_>, input: DeskInput, cell: Option<Arc<CellCut>>) {
         let Some(homes) = &mut self.homes else { return };
-        let adopted = match &input {
+        let new = match &input {
             DeskInput::HomeReleased { home } => {
                 homes.cells.forget(home);
                 return self.tell(outside, input);
             }
             DeskInput::HomeConfirmed { home } | DeskInput::HomeAdopted { home, .. } => {
+                let new = cell.as_ref().map(|_| home.clone());
                 homes.cells.arrived(home, cell);
-                matches!(input, DeskInput::HomeAdopted { .. }).then(|| home.clone())
+                new
             }
             _ => unreachable!("partitions come and go in three ways"),
         };
         self.tell(outside, input);
-        if let Some(home) = adopted {
+        if let Some(home) = new {
             self.publish(outside, &home);
         }
     }
