@@ -195,7 +195,7 @@ pub struct ExemplarsCut {
     pub rule: u32,
     pub pane: i64,
     pub key: Bytes,
-    pub list: Vec<Exemplar>,
+    pub list: Arc<Vec<Exemplar>>,
 }
 
 /// What makes a rule the one it was.

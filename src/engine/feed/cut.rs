@@ -63,7 +63,14 @@ impl Book {
     }
 
     fn groups_cut(&self) -> GroupsCut {
-        let mut cut = GroupsCut::default();
+        let live = self.index.len();
+        let mut cut = GroupsCut {
+            gids: Vec::with_capacity(live),
+            ends: Vec::with_capacity(live),
+            keys: Bytes(Vec::with_capacity(self.index.key_bytes())),
+            last_seen: Vec::with_capacity(live),
+            assumed: Vec::new(),
+        };
         for gid in (0..self.groups.len() as u32).filter(|gid| self.index.is_live(*gid)) {
             let group = self.groups[gid as usize];
             cut.gids.push(gid);
@@ -78,7 +85,7 @@ impl Book {
     }
 
     fn exemplars_cut(&self) -> Vec<ExemplarsCut> {
-        let of = |((pane, rule, gid), list): (&(i64, u32, u32), &Vec<_>)| {
+        let of = |((pane, rule, gid), list): (&(i64, u32, u32), &Arc<Vec<_>>)| {
             self.index.is_live(*gid).then(|| ExemplarsCut {
                 rule: *rule,
                 pane: *pane,

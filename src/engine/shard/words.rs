@@ -1,5 +1,6 @@
 //! What a shard is told and what it says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::feed::{FeedCounts, RuleStatus};
@@ -153,7 +154,7 @@ pub struct PeerExemplars {
     pub pane: i64,
     pub rule: u32,
     pub key: Vec<u8>,
-    pub list: Vec<Exemplar>,
+    pub list: Arc<Vec<Exemplar>>,
 }
 
 /// A record that could not be decoded, whole.
