@@ -186,6 +186,8 @@ impl KnownCells {
 mod tests {
     use super::*;
     use crate::engine::desk::HomeCut;
+    use crate::engine::shard::{committable, positions};
+    use crate::model::Position;
 
     fn home() -> SourceId {
         SourceId::new("orders", 3)
@@ -248,9 +250,8 @@ mod tests {
         let (_, cell) = begun.told(&home());
         let cell = CellCut::clone(&cell.expect("it is news to the desk"));
         assert_eq!(cell, parcel("a", FIRST, 10).shard);
-        let positions = crate::engine::shard::positions(&[cell.0.clone()]);
-        assert_eq!(positions.iter().map(|position| position.offset).collect::<Vec<_>>(), [20]);
-        let committable = crate::engine::shard::committable(&[cell.0]);
-        assert_eq!(committable.iter().map(|position| position.offset).collect::<Vec<_>>(), [50]);
+        let cuts = [cell.0];
+        let offset = |found: Vec<Position>| found.into_iter().map(|position| position.offset).collect::<Vec<_>>();
+        assert_eq!((offset(positions(&cuts)), offset(committable(&cuts))), (vec![20], vec![50]));
     }
 }
