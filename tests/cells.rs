@@ -11,10 +11,10 @@ use foghorn::engine::cells::{Cells, Said};
 use foghorn::engine::desk::{Desk, DeskConfig, ReceiverPolicy};
 use foghorn::engine::plan::Plan;
 use foghorn::engine::shard::{ShardInput, ShardOutput};
-use foghorn::engine::state::{CellCut, ShardCut};
+use foghorn::engine::state::{CellCut, CellStart, ShardCut};
 use foghorn::model::batch::RawBatchBuilder;
 use foghorn::model::position::SourceId;
-use foghorn::model::{Signal, WallTime};
+use foghorn::model::{Signal, Transition, WallTime};
 use foghorn::notify::outbox::IntegrationPolicy;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -67,8 +67,8 @@ fn source(partition: usize) -> SourceId {
     SourceId::new("orders", partition as i32)
 }
 
-fn plan() -> Arc<Plan> {
-    let loaded = load_rules_from_text("local.yaml", RULES);
+fn plan(rules: &str) -> Arc<Plan> {
+    let loaded = load_rules_from_text("local.yaml", rules);
     assert!(loaded.is_valid(), "{}", loaded.diagnostics.render(false));
     let schemas: Vec<_> = loaded.streams.iter().map(|stream| stream.schema.clone()).collect();
     let plan = Arc::new(Plan::build(&schemas, &loaded.rules.rules));
@@ -253,7 +253,7 @@ fn moved(
 
 #[test]
 fn a_partition_says_the_same_however_often_it_moves() {
-    let plan = plan();
+    let plan = plan(RULES);
     let (mut moves, mut said, mut again) = (0, 0, 0);
     for seed in 0..24 {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -272,4 +272,114 @@ fn a_partition_says_the_same_however_often_it_moves() {
         said += expected.values().map(Vec::len).sum::<usize>();
     }
     assert!(moves > 100 && said > 1_000 && again > 1_000, "{moves} moves, {said} signals, {again} records read again");
+}
+
+/// An alert and when it fired and ended, with the numbers of its end.
+type Firing = (String, i64, i64, String);
+
+/// What of a partition fires after a tick, and of what fires then, what is left of it. That a shop is gone is not known of
+/// those that were gone before: who begins has never seen them.
+fn firing(said: Vec<Said>, after: i64) -> Vec<Firing> {
+    let mut began: BTreeMap<String, i64> = BTreeMap::new();
+    let mut all = Vec::new();
+    for said in said {
+        let Said::Shard(ShardOutput::Signal(signal)) = said else { continue };
+        let alert = format!("{} {}", signal.rule.name, signal.labels);
+        let every = if &*signal.rule.name == "Slow" { 10_000 } else { 5_000 };
+        let first = (after.div_euclid(every) + 1) * every;
+        match signal.transition {
+            Transition::Firing => drop(began.insert(alert, signal.at.0)),
+            Transition::Resolved(_) => {
+                let from = began.remove(&alert).expect("what ends has fired").max(first);
+                let seen = &*signal.rule.name != "Gone" || from > first;
+                let ended = (alert, from, signal.at.0, format!("{:?}", signal.evidence.values));
+                all.extend((signal.at.0 > first && seen).then_some(ended));
+            }
+            _ => {}
+        }
+    }
+    all.sort();
+    all
+}
+
+/// The member of a partition is gone with everything that it knew but the committed offset.
+#[test]
+fn a_partition_that_begins_within_its_log_goes_on_as_if_it_had_been_read_from_its_beginning() {
+    let plan = plan(&RULES.replace("        for: 10s\n        keep_firing_for: 10s\n", ""));
+    let (mut compared, mut filled) = (0, 0);
+    for seed in 0..48 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let records = records(&mut rng);
+        let list = &records[0];
+        let start = rng.random_range(1..list.len());
+        let newest = newest(&list[..start]);
+        let needed = newest - plan.look_back(0).0;
+        let from = (0..start).rfind(|at| self::newest(&list[..*at + 1]) < needed).unwrap_or(0);
+
+        let mut alone = Member::new(&plan);
+        alone.take(0, 1, None);
+        alone.read(&records, &[(0, 0, list.len())]);
+        alone.handle(ShardInput::Ended(source(0)));
+        let expected = firing(alone.said, newest - 5_000);
+
+        let mut member = Member::new(&plan);
+        let place = CellStart { read_from: from as i64, judged_from: start as i64 };
+        let mut left = CellCut::begun(&source(0), ["orders".into()], place);
+        let mut next = member.take(0, 1, Some(&left));
+        assert_eq!(next, from);
+        while next < list.len() {
+            let to = (next + rng.random_range(1..60)).min(list.len());
+            member.read(&records, &[(0, next, to)]);
+            next = to;
+            if rng.random_bool(0.1) {
+                left = member.leave(0);
+                next = member.take(0, 2, Some(&left)); // somebody's, and be it our own
+            } else if rng.random_bool(0.1) {
+                member.crash(&plan, to as u64, &[0]);
+            }
+        }
+        member.handle(ShardInput::Ended(source(0)));
+        for said in &member.said {
+            let Said::Shard(ShardOutput::Signal(signal)) = said else { continue };
+            assert!(signal.at.0 > newest - 10_000 - 5_000, "seed {seed}: {} was judged before", signal.at);
+        }
+        assert_eq!(firing(member.said, newest - 5_000), expected, "seed {seed}, {from}..{start} of {}", list.len());
+        compared += expected.len();
+        filled += start - from;
+    }
+    assert!(compared > 300 && filled > 1_000, "{compared} firings, {filled} records for windows alone");
+}
+
+/// … or, where it could not be read from further back, knows nothing until windows are covered.
+#[test]
+fn a_partition_that_begins_in_the_midst_of_its_log_is_unknown_until_its_windows_are_covered() {
+    let plan = plan(RULES);
+    let mut said = 0;
+    for seed in 0..16 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let records = records(&mut rng);
+        let start = rng.random_range(1..records[0].len());
+        let mut member = Member::new(&plan);
+        let place = CellStart { read_from: start as i64, judged_from: start as i64 };
+        member.take(0, 1, Some(&CellCut::begun(&source(0), ["orders".into()], place)));
+        member.read(&records, &[(0, start, records[0].len())]);
+        member.handle(ShardInput::Ended(source(0)));
+        for signal in member.said.iter().filter_map(Said::of_shard) {
+            let ShardOutput::Signal(Signal { rule, at, .. }) = signal else { continue };
+            let reach = BTreeMap::from([("Failing", 60_000), ("Slow", 20_000), ("Gone", 35_000)])[&*rule.name];
+            let first = newest(&records[0][start..=start]);
+            assert!(
+                at.0 - reach >= first + 5_000,
+                "seed {seed}: {rule} spoke at {at}, and events are seen from {first}"
+            );
+            said += 1;
+        }
+    }
+    assert!(said > 100, "{said} signals");
+}
+
+/// The newest event among records.
+fn newest(records: &[String]) -> i64 {
+    let at = |record: &String| record["{\"ts\":".len()..].split(',').next().and_then(|at| at.parse().ok());
+    records.iter().filter_map(at).max().unwrap_or(i64::MIN)
 }

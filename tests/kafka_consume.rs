@@ -3,10 +3,15 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foghorn::edge::kafka::{BatchLimits, ConsumerConfig, Outgoing, ProblemKind, Start, StreamTopics, shard_of};
-use foghorn::model::{Position, SourceId};
+use foghorn::edge::kafka::{
+    Arrivals, BatchLimits, ConsumerConfig, Outgoing, ProblemKind, Start, StreamTopics, shard_of,
+};
+use foghorn::engine::state::CellStart;
+use foghorn::model::{Millis, Position, SourceId};
 use rstest::rstest;
 use support::cluster::{Cluster, Kind, fill, payload, unique};
 use support::member::{Member, Seen};
@@ -227,6 +232,59 @@ fn a_timestamp_starts_at_the_first_record_of_that_time_unless_something_was_comm
     member.take_until("three ends", |member| member.seen().len() == 3 && member.seen().values().all(Seen::is_at_end));
     assert_eq!(member.of(&topic, 0).offsets(), (50..100).collect::<Vec<i64>>());
     assert_eq!(member.of(&topic, 2).offsets(), (10..100).collect::<Vec<i64>>());
+}
+
+/// Of no partition anybody left anything, and windows look ten milliseconds back.
+#[derive(Debug, Default)]
+struct NobodyKnows(Mutex<BTreeMap<i32, CellStart>>);
+
+impl Arrivals for NobodyKnows {
+    fn arrive(&self, sources: &[SourceId]) -> Result<Vec<SourceId>, String> {
+        Ok(sources.to_vec())
+    }
+
+    fn reach(&self, streams: &[usize]) -> Millis {
+        assert_eq!(streams, [0]);
+        Millis(10)
+    }
+
+    fn begin(&self, source: &SourceId, _: &[usize], at: CellStart) {
+        self.0.lock().expect("nobody panicked").insert(source.partition, at);
+    }
+}
+
+/// One was committed, one starts at its end, one is behind its end, and one has nothing before its start.
+#[rstest]
+#[case::embedded(Kind::Embedded, 0..1)]
+#[case::apache(Kind::Apache, 12..23)]
+fn what_begins_within_its_log_is_read_from_where_its_windows_reach(#[case] kind: Kind, #[case] back: Range<i64>) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let (topic, group) = (unique("orders"), unique("group"));
+    cluster.create_topic(&topic, 4);
+    let producer = cluster.producer();
+    (0..3).for_each(|partition| fill(&producer, &topic, partition, 0..100)); // a millisecond apart
+    let first = Member::join(cluster.settings(&group), &[&topic], 1);
+    let commit = |partition, offset| Position { source: SourceId::new(&*topic, partition), offset };
+    wait_until("the group", || first.handle.stats().partitions.len() == 4);
+    first.handle.commit(vec![commit(0, 60), commit(2, 150)]);
+    first.handle.stop().expect("in order");
+
+    let begun = Arc::new(NobodyKnows::default());
+    let mut settings = cluster.settings(&group);
+    settings.start = Start::Latest;
+    let streams = vec![StreamTopics { stream: "test".into(), topics: vec![topic.clone()] }];
+    let config = ConsumerConfig { arrivals: Some(begun.clone()), ..ConsumerConfig::new(settings, streams) };
+    let mut member = Member::start(config, 1, 4);
+    member.take_until("the ends", |member| member.seen().len() == 4 && member.seen().values().all(Seen::is_at_end));
+    let places = begun.0.lock().expect("nobody panicked");
+    assert_eq!(places.values().map(|place| place.judged_from).collect::<Vec<_>>(), [60, 100, 150, 0]);
+    for (partition, place) in places.iter() {
+        let back = if *partition < 2 { back.clone() } else { 0..1 };
+        assert!(back.contains(&(place.judged_from - place.read_from)), "{partition}: {place:?}");
+    }
+    let read = |partition| (places[&partition].read_from..100).collect::<Vec<i64>>();
+    assert_eq!((member.of(&topic, 0).offsets(), member.of(&topic, 1).offsets()), (read(0), read(1)));
+    assert_eq!(member.of(&topic, 2).story()[..2], ["assigned", "gap@150..0"], "its log is another one");
 }
 
 #[rstest]

@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::fs;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use support::cluster::{Cluster, Kind};
+use rstest::rstest;
+use support::cluster::{Cluster, Kind, unique};
 use support::live::{Live, MANY_ERRORS};
 use support::wait::wait_until;
 
@@ -123,9 +125,9 @@ fn rules_that_cease_to_be_local_and_become_it_again_end_what_fires() {
     assert_eq!(&live.told()[8..], ["ManyErrors firing"; 2], "{}", live.log());
 }
 
-/// Whoever watches it learns what it waits for.
+/// Whoever watches it learns what it waits for, and whoever has seen enough can stop it.
 #[test]
-fn while_kafka_is_away_it_says_what_it_waits_for() {
+fn while_kafka_is_away_it_says_what_it_waits_for_and_can_be_stopped() {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
     let Cluster::Embedded(embedded) = &cluster else { unreachable!() };
     let mut live = start(&cluster);
@@ -139,4 +141,47 @@ fn while_kafka_is_away_it_says_what_it_waits_for() {
     });
     embedded.broker_up(None).expect("a broker");
     wait_until("Kafka", || live.http("GET /readyz").0 == 200);
+    embedded.broker_down(None).expect("a broker");
+    live.kill_and_start();
+    wait_until("it begins", || live.log().contains("the page is on"));
+    let (status, _, folder) = live.terminate();
+    let log = fs::read_to_string(folder.path().join("log")).expect("a log");
+    assert!(status.success() && log.contains("told to stop before it began"), "{status}: {log}");
+}
+
+/// Nothing is left of what was known of partitions but the group's offsets: neither a state directory nor a parcel. What
+/// windows look at is read again, where Kafka tells where that begins; else they are unknown until it is covered.
+#[rstest]
+#[case::embedded(Kind::Embedded, false)]
+#[case::apache(Kind::Apache, true)]
+fn a_partition_that_begins_at_a_committed_offset_reads_back(#[case] kind: Kind, #[case] tells_times: bool) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let mut live = Live::start(&cluster, 2, "", &RULES.replacen("window: 2s", "window: 1m", 1), STATE);
+    (0..6).for_each(|_| live.keyed_request(503));
+    let taken = "foghorn_records_consumed_total{stream=\"requests\"} 12.0\n";
+    wait_until("what was sent", || live.http("GET /metrics").1.contains(taken));
+
+    live.restart(|folder| {
+        fs::remove_dir_all(folder.join("state")).expect("it was there");
+        let config = fs::read_to_string(folder.join("foghorn.yaml")).expect("a configuration");
+        let elsewhere = config.replacen("  start:", &format!("  handover_topic: {}\n  start:", unique("elsewhere")), 1);
+        fs::write(folder.join("foghorn.yaml"), elsewhere).expect("written");
+    });
+    (0..6).for_each(|_| live.keyed_request(503));
+    keep_on(&live, 200);
+    let told = if tells_times { 2 } else { 0 };
+    live.until_told(told, || live.keyed_request(200));
+    assert_eq!(live.told(), vec!["ManyErrors firing"; told], "{}", live.log());
+    let begins = if tells_times { "read_from=0 judged_from=6" } else { "read_from=6 judged_from=6" };
+    assert_eq!(live.log().matches(begins).count(), 2, "{}", live.log());
+    errors_until_told(&live, 2);
+
+    let (_, metrics) = live.http("GET /metrics");
+    for line in ["partitions{state=\"held\"} 2.0", "partition_arrivals_total{kind=\"begun\"} 2.0"] {
+        assert!(metrics.contains(&format!("\nfoghorn_{line}\n")), "{line}: {metrics}");
+    }
+    wait_until("the history of it", || {
+        let (_, records) = live.http("GET /api/v1/history?kind=partition");
+        records.matches("\"what\":\"begun\"").count() == 2 && records.contains("\"judged_from\":6")
+    });
 }

@@ -18,6 +18,8 @@ use crate::alert::silence::SilenceState;
 use crate::api::Api;
 use crate::edge::kafka::ConsumerStats;
 use crate::edge::process;
+use crate::engine::cells::Held;
+use crate::engine::record::PartitionEvent;
 use crate::model::time::{EventTime, WallTime};
 use crate::runtime::ReloadOutcome;
 
@@ -52,6 +54,9 @@ pub const NAMES: &[&str] = &[
     "foghorn_kafka_lag",
     "foghorn_kafka_gaps_total",
     "foghorn_kafka_lost_records_total",
+    "foghorn_partitions",
+    "foghorn_partition_arrivals_total",
+    "foghorn_partition_departures_total",
     "foghorn_history_records_total",
     "foghorn_history_dropped_total",
     "foghorn_history_bytes",
@@ -75,6 +80,7 @@ pub fn text(api: &Api, now: WallTime) -> Result<String, fmt::Error> {
     people(api, &mut scrape);
     silences(api, now, &mut scrape);
     state(api, now, &mut scrape);
+    partitions(api, &mut scrape);
     records(api, now, &mut scrape);
     reloads(api, &mut scrape);
     own_process(&mut scrape);
@@ -256,6 +262,18 @@ fn state(api: &Api, now: WallTime, scrape: &mut Scrape) {
         "Checkpoints and log entries that could not be written",
         [(vec![], report.failures as f64)],
     );
+}
+
+/// Nothing where partitions do not move.
+fn partitions(api: &Api, scrape: &mut Scrape) {
+    let Some(Held { ours, unclaimed }) = api.status.held() else { return };
+    let held = [("held", ours), ("unconfirmed", unclaimed)];
+    let held = held.map(|(state, count)| (vec![("state", state)], count as f64));
+    scrape.gauge("foghorn_partitions", "Partitions of this member of the group, by state", held);
+    let counted = |kind: &'static str| (vec![("kind", kind)], api.status.moves(kind) as f64);
+    let (arrivals, departures) = (PartitionEvent::ARRIVALS.map(counted), PartitionEvent::DEPARTURES.map(counted));
+    scrape.counter("foghorn_partition_arrivals_total", "Partitions that came to this member, by how", arrivals);
+    scrape.counter("foghorn_partition_departures_total", "Partitions that went from this member, by how", departures);
 }
 
 /// Nothing where no history is kept.

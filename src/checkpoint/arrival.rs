@@ -2,7 +2,8 @@
 //!
 //! A partition that is assigned to a member is *confirmed* where the member holds its cell and nobody has taken it over
 //! since: after a restart, mostly. Else it is *adopted* from its newest parcel, whoever wrote that; where there is none, or
-//! only one of a time before rules that were not local told what was to be told, it begins, under the next tenure.
+//! only one of a time before rules that were not local told what was to be told, it begins, under the next tenure. Where it
+//! begins within its log, it is read from further back, for its windows ([`super::look_back`]).
 //!
 //! - `O1` a cell goes on only under the tenure it has; a higher one in the newest parcel says that somebody took over
 
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use super::parcel::Parcel;
 use crate::engine::desk::{Desk, DeskInput};
-use crate::engine::state::{CellCut, CellName, ShardCut};
+use crate::engine::record::{PartitionEvent, PartitionRecord};
+use crate::engine::state::{CellCut, CellName, CellStart, ShardCut};
 use crate::model::WallTime;
 use crate::model::position::SourceId;
 
@@ -25,8 +27,8 @@ pub enum Arrival {
     Confirmed { tenure: u64 },
     /// Somebody left it.
     Adopted { tenure: u64, parcel: Box<Parcel> },
-    /// Nobody has left anything of it that matters.
-    Begun { tenure: u64 },
+    /// Nobody has left anything of it that matters; what its cell begins from, once that is known.
+    Begun { tenure: u64, cell: Option<Box<CellCut>> },
 }
 
 impl Arrival {
@@ -37,24 +39,45 @@ impl Arrival {
             (Some(held), Some(parcel)) if is_newer(&parcel, held, member) => adopted(parcel),
             (Some(tenure), _) => Arrival::Confirmed { tenure },
             (None, Some(parcel)) if parcel.taken_at <= void_until => {
-                Arrival::Begun { tenure: tenure(&parcel.shard) + 1 }
+                Arrival::Begun { tenure: tenure(&parcel.shard) + 1, cell: None }
             }
             (None, Some(parcel)) => adopted(parcel),
-            (None, None) => Arrival::Begun { tenure: FIRST },
+            (None, None) => Arrival::Begun { tenure: FIRST, cell: None },
+        }
+    }
+
+    /// A partition that begins does so at this place, and is read for these streams.
+    pub fn begin_at(&mut self, home: &SourceId, streams: impl IntoIterator<Item = Arc<str>>, place: CellStart) {
+        if let Arrival::Begun { cell, .. } = self {
+            *cell = Some(Box::new(CellCut::begun(home, streams, place)));
         }
     }
 
     pub fn tenure(&self) -> u64 {
         match self {
-            Arrival::Confirmed { tenure } | Arrival::Adopted { tenure, .. } | Arrival::Begun { tenure } => *tenure,
+            Arrival::Confirmed { tenure } | Arrival::Adopted { tenure, .. } | Arrival::Begun { tenure, .. } => *tenure,
         }
+    }
+
+    /// As history tells of it.
+    pub fn record(&self, home: &SourceId) -> PartitionRecord {
+        let what = match self {
+            Arrival::Confirmed { .. } => PartitionEvent::Confirmed,
+            Arrival::Adopted { parcel, .. } => PartitionEvent::Adopted { from: parcel.member.clone() },
+            Arrival::Begun { cell, .. } => {
+                let place = cell.as_ref().and_then(|cell| cell.start());
+                let (read_from, judged_from) = place.map(|place| (place.read_from, place.judged_from)).unzip();
+                PartitionEvent::Begun { read_from, judged_from }
+            }
+        };
+        PartitionRecord { partition: home.to_string(), tenure: self.tenure(), what }
     }
 
     /// What a cell that is new here goes on from, with its tenure; none where the cell is here already.
     pub fn taken_over(&self) -> Option<(u64, Option<&CellCut>)> {
         match self {
             Arrival::Confirmed { .. } => None,
-            Arrival::Begun { tenure } => Some((*tenure, None)),
+            Arrival::Begun { tenure, cell } => Some((*tenure, cell.as_deref())),
             Arrival::Adopted { tenure, parcel } => Some((*tenure, Some(&parcel.shard))),
         }
     }
@@ -64,8 +87,9 @@ impl Arrival {
         let confirmed = || DeskInput::HomeConfirmed { home: home.clone() };
         match self {
             Arrival::Confirmed { .. } => (confirmed(), None),
-            Arrival::Begun { tenure } => {
-                (confirmed(), Some(named(ShardCut { shards: 1, ..ShardCut::default() }, home, tenure)))
+            Arrival::Begun { tenure, cell } => {
+                let nothing = || CellCut(ShardCut { shards: 1, ..ShardCut::default() });
+                (confirmed(), Some(named(cell.map_or_else(nothing, |cell| *cell).0, home, tenure)))
             }
             Arrival::Adopted { tenure, parcel } => {
                 let Parcel { shard: CellCut(shard), desk, .. } = *parcel;
@@ -155,5 +179,79 @@ impl KnownCells {
     /// All that are known.
     pub fn homes(&self) -> impl Iterator<Item = &SourceId> {
         self.0.keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::desk::HomeCut;
+    use crate::engine::shard::{committable, positions};
+    use crate::model::Position;
+
+    fn home() -> SourceId {
+        SourceId::new("orders", 3)
+    }
+
+    /// What a member leaves of the partition in its `tenure`th hands.
+    fn parcel(member: &str, tenure: u64, taken_at: i64) -> Parcel {
+        let place = CellStart { read_from: 20, judged_from: 50 };
+        let CellCut(shard) = CellCut::begun(&home(), ["orders".into()], place);
+        let shard = CellCut::clone(&named(shard, &home(), tenure));
+        let (member, taken_at) = (member.into(), WallTime(taken_at));
+        Parcel { source: home(), member, number: 1, taken_at, shard, desk: HomeCut::default() }
+    }
+
+    /// Who comes, with the tenure that it holds and the newest parcel: how it arrives.
+    fn check(member: &str, held: Option<u64>, newest: Option<(&str, u64)>, expect: &str) {
+        let newest = newest.map(|(member, tenure)| parcel(member, tenure, 10));
+        let told = match Arrival::of(member, held, newest, WallTime(5)) {
+            Arrival::Confirmed { tenure } => format!("confirmed in {tenure}"),
+            Arrival::Adopted { tenure, parcel } => format!("adopted from {} in {tenure}", parcel.member),
+            Arrival::Begun { tenure, .. } => format!("begun in {tenure}"),
+        };
+        assert_eq!(told, expect, "{member} comes, holds {held:?}");
+    }
+
+    #[test]
+    fn who_holds_a_partition_goes_on_unless_somebody_took_it_over() {
+        check("a", Some(4), None, "confirmed in 4");
+        check("a", Some(4), Some(("a", 4)), "confirmed in 4");
+        check("a", Some(4), Some(("b", 3)), "confirmed in 4"); // who was outpaced and has not heard of it
+        check("a", Some(4), Some(("b", 5)), "adopted from b in 6");
+        check("a", Some(4), Some(("a", 5)), "adopted from a in 6"); // it knows less than it once did
+        check("a", None, Some(("a", 4)), "adopted from a in 5");
+    }
+
+    /// The first parcel of `a`, which began, never came to Kafka: so `b` began as well, in the same tenure.
+    #[test]
+    fn of_two_that_began_one_takes_over_from_the_other() {
+        check("a", None, None, "begun in 1");
+        check("b", None, None, "begun in 1");
+        check("b", Some(FIRST), Some(("b", 1)), "confirmed in 1");
+        check("a", Some(FIRST), Some(("b", 1)), "adopted from b in 2");
+        check("b", Some(FIRST), Some(("a", 2)), "adopted from a in 3");
+        check("c", None, Some(("b", 1)), "adopted from b in 2");
+    }
+
+    /// Rules were not local meanwhile; what stands in a parcel of before was told by others.
+    #[test]
+    fn what_a_parcel_of_another_time_says_does_not_count_but_its_tenure_does() {
+        let arrival = Arrival::of("a", None, Some(parcel("b", 7, 5)), WallTime(5));
+        assert!(matches!(arrival, Arrival::Begun { tenure: 8, .. }), "{arrival:?}");
+    }
+
+    /// Who takes over what was begun and not read yet begins at the same place, whatever the group has committed since.
+    #[test]
+    fn what_was_begun_moves_with_its_place() {
+        let mut begun = Arrival::of("a", None, None, WallTime::MIN);
+        begun.begin_at(&home(), ["orders".into()], CellStart { read_from: 20, judged_from: 50 });
+        assert_eq!(begun.record(&home()).to_string(), "orders/3, tenure 1, at offset 50, read from 20");
+        let (_, cell) = begun.told(&home());
+        let cell = CellCut::clone(&cell.expect("it is news to the desk"));
+        assert_eq!(cell, parcel("a", FIRST, 10).shard);
+        let cuts = [cell.0];
+        let offset = |found: Vec<Position>| found.into_iter().map(|position| position.offset).collect::<Vec<_>>();
+        assert_eq!((offset(positions(&cuts)), offset(committable(&cuts))), (vec![20], vec![50]));
     }
 }

@@ -19,6 +19,7 @@
 pub mod arrival;
 pub mod dir;
 pub mod log;
+pub mod look_back;
 pub mod parcel;
 
 use std::io::{self, Read, Write};

@@ -35,7 +35,7 @@ pub struct HistoryArgs {
     /// The story of alerts with this label. May be repeated; all must fit.
     #[arg(long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
-    /// Only these kinds, of: alert, delivery, rules, operator, run.
+    /// Only these kinds, of: alert, delivery, rules, operator, run, partition.
     #[arg(long, value_name = "KIND,…")]
     pub kind: Option<String>,
     /// The newest so many.

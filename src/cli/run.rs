@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use tokio::sync::oneshot;
 
 use super::keep;
 use super::load::World;
@@ -186,7 +189,15 @@ async fn serve(
     };
     let server = tokio::spawn(api.serve(listener));
     tracing::info!("the page is on http://{address}");
-    let sharing = join(&world.plan, &config, &mut settings, &status).await?;
+    let stop: Stop = tokio::spawn(stop_signal()).map(drop).boxed().shared();
+    let sharing = match join(&world.plan, &config, &mut settings, &status, &stop).await? {
+        Joined::Alone => None,
+        Joined::Sharing(handover) => Some(handover),
+        Joined::Stopped => {
+            tracing::info!("told to stop before it began");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let (dead_letters, producers) = dead_letters(&world.streams, &settings)?;
     let consumer = ConsumerConfig::new(settings, topics(&world.streams));
     let Beginning { desk, restore, memory, from, .. } = beginning;
@@ -223,7 +234,7 @@ async fn serve(
         history: history.clone(),
     };
     let reloading = tokio::spawn(reloading.run(asks, hangups));
-    let ended = runtime::run(parts, desk, Arc::new(senders), stop_signal()).await;
+    let ended = runtime::run(parts, desk, Arc::new(senders), stop).await;
     if let Some(history) = &history {
         keep::stopped(history, &ended.as_ref().map_or_else(ToString::to_string, |_| "told to".to_owned()));
     }
@@ -237,39 +248,61 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes sure that we may join the group. The way by which partitions move, where it may be shared.
+/// Ends when we are told to stop. A signal is heard whatever is waited for meanwhile, and by everyone.
+type Stop = Shared<BoxFuture<'static, ()>>;
+
+/// With whom we are in the group.
+enum Joined {
+    Alone,
+    /// The way by which partitions move.
+    Sharing(Arc<Handover>),
+    /// We were told to stop before that was known.
+    Stopped,
+}
+
+/// Makes sure that we may join the group.
 async fn join(
     plan: &Plan,
     config: &Config,
     settings: &mut KafkaSettings,
     status: &Status,
-) -> Result<Option<Arc<Handover>>, CommandError> {
+    stop: &Stop,
+) -> Result<Joined, CommandError> {
     status.wait_for(Some(
         "Kafka is asked who else is in the consumer group; the log names whom is waited for".to_owned(),
     ));
-    let sharing = match (plan.is_local(), settings.instance.clone()) {
-        (true, Some(member)) => {
-            settings.client_id = local_client_id(&settings.client_id);
-            company(settings, Company::Local).await?;
-            Some(share(config, settings, &member, status).await?)
-        }
-        _ => {
-            company(settings, Company::Nobody { because: why_alone(plan) }).await?;
-            None
-        }
+    let member = settings.instance.clone().filter(|_| plan.is_local());
+    let company = match member {
+        Some(_) => Company::Local,
+        None => Company::Nobody { because: why_alone(plan) },
+    };
+    if company == Company::Local {
+        settings.client_id = local_client_id(&settings.client_id);
+    }
+    let asked = settings.clone();
+    let check = move || kafka::check_company(&asked, &company, OTHERS_LEAVE_MAX);
+    let Some(checked) = unless_stopped(check, stop).await? else { return Ok(Joined::Stopped) };
+    checked?;
+    let joined = match member {
+        Some(member) => share(config, settings, &member, status, stop).await?,
+        None => Joined::Alone,
     };
     status.wait_for(None);
-    Ok(sharing)
+    Ok(joined)
 }
 
-/// Refuses to join a group with others in it that it may not be shared with, unless they leave in time: a process that
-/// died is listed for a while.
-async fn company(settings: &KafkaSettings, company: Company) -> Result<(), CommandError> {
-    let settings = settings.clone();
-    let check = move || kafka::check_company(&settings, &company, OTHERS_LEAVE_MAX);
+/// What Kafka is asked for, which may take long; `None` where we are told to stop meanwhile. Nobody waits for who asks then:
+/// the process ends.
+async fn unless_stopped<T: Send + 'static>(
+    ask: impl FnOnce() -> T + Send + 'static,
+    stop: &Stop,
+) -> Result<Option<T>, CommandError> {
+    let (done, answer) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("kafka-start".into());
+    thread.spawn(move || drop(done.send(ask())))?;
     tokio::select! {
-        checked = tokio::task::spawn_blocking(check) => Ok(checked??),
-        () = stop_signal() => Err(anyhow::anyhow!("told to stop before it began")),
+        answer = answer => Ok(Some(answer.context("a question to Kafka ended by a fault of Foghorn's own")?)),
+        () = stop.clone() => Ok(None),
     }
 }
 
@@ -279,7 +312,8 @@ async fn share(
     settings: &KafkaSettings,
     member: &str,
     status: &Status,
-) -> Result<Arc<Handover>, CommandError> {
+    stop: &Stop,
+) -> Result<Joined, CommandError> {
     let kafka = config.kafka.as_ref().context("the configuration names no Kafka cluster")?;
     let topic = kafka.handover().map_err(anyhow::Error::msg)?;
     let member: Arc<str> = member.into();
@@ -287,24 +321,25 @@ async fn share(
     let handover = loop {
         let (settings, member, name) = (settings.clone(), member.clone(), topic.clone());
         let start = move || Handover::start(&settings, &name, member, HANDOVER_MAX);
-        match tokio::task::spawn_blocking(start).await? {
-            Ok(handover) => break handover,
-            Err(error @ KafkaError::Handover(HandoverError::NotCompacted { .. })) => return Err(error.into()),
-            Err(error) => {
+        match unless_stopped(start, stop).await? {
+            None => return Ok(Joined::Stopped),
+            Some(Ok(handover)) => break handover,
+            Some(Err(error @ KafkaError::Handover(HandoverError::NotCompacted { .. }))) => return Err(error.into()),
+            Some(Err(error)) => {
                 tracing::warn!("{error}; trying again"); // Kafka may be away
                 status.wait_for(Some(format!("{error}; Foghorn keeps trying")));
             }
         }
         tokio::select! {
             () = tokio::time::sleep(HANDOVER_MAX) => {}
-            () = stop_signal() => anyhow::bail!("told to stop before it began"),
+            () = stop.clone() => return Ok(Joined::Stopped),
         }
     };
     tracing::info!(
         topic = &*topic,
         "all rules are local: others may join the group, and partitions move through this topic"
     );
-    Ok(Arc::new(handover))
+    Ok(Joined::Sharing(Arc::new(handover)))
 }
 
 /// Why nobody else may be in the group.

@@ -20,13 +20,14 @@ use crate::engine::limit::LimitChange;
 use crate::engine::plan::Plan;
 use crate::engine::shard::{AWAY_MAX, Shard, ShardError, ShardInput, ShardOutput, ShardStatus};
 use crate::engine::state::{
-    ActiveCut, CellCut, CellName, FeedCut, GroupsCut, Reread, RuleCut, ShardCut, SourceCut, StreamCut,
+    ActiveCut, CellCut, CellName, CellStart, FeedCut, GroupsCut, Reread, RuleCut, ShardCut, SourceCut, StreamCut,
 };
 use crate::model::batch::RawBatch;
 use crate::model::position::{Position, SourceId};
 use crate::model::signal::RuleMeta;
 use crate::model::time::{EventTime, WallTime};
 use crate::rule::hold::Hold;
+use crate::stream::watermark::Mark;
 
 /// The cells of one thread.
 pub struct Cells {
@@ -68,6 +69,14 @@ enum Reading {
     Unclaimed {
         since: Option<WallTime>,
     },
+}
+
+/// How many partitions a member has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub ours: usize,
+    /// Restored; the group has not said yet that they are still ours.
+    pub unclaimed: usize,
 }
 
 /// What cells say.
@@ -350,6 +359,12 @@ impl Cells {
         ours.fold(self.retired.clone(), |all, cell| all.with(cell.shard.status()))
     }
 
+    /// How many partitions there are.
+    pub fn held(&self) -> Held {
+        let ours = self.cells.values().filter(|cell| cell.reading == Reading::Ours).count();
+        Held { ours, unclaimed: self.cells.len() - ours }
+    }
+
     /// As [`Shard::positions`].
     pub fn positions(&self) -> impl Iterator<Item = Position> + '_ {
         self.cells.values().flat_map(|cell| cell.shard.positions())
@@ -397,6 +412,39 @@ impl CellCut {
         let streams = cut.streams.iter().map(leave_stream).collect();
         let feeds = cut.feeds.iter().map(leave_feed).collect();
         CellCut(ShardCut { shard: cut.shard, shards: cut.shards, streams, feeds, cell: cut.cell.clone() })
+    }
+
+    /// What a cell begins from where nobody has left anything of its partition: the place to read from, for the windows of
+    /// these streams, and the one from which on ticks are judged. Windows that reach back before the former miss events,
+    /// unless it is the very beginning.
+    pub fn begun(home: &SourceId, streams: impl IntoIterator<Item = Arc<str>>, place: CellStart) -> CellCut {
+        let CellStart { read_from, judged_from } = place;
+        let stream = |name| StreamCut {
+            name,
+            joined: EventTime::MIN,
+            covered_since: None,
+            whole_since: EventTime::MIN,
+            earliest: None,
+            sources: vec![SourceCut {
+                source: home.clone(),
+                next: Some(read_from),
+                mark: Mark { newest: EventTime::MIN, own: EventTime::MIN },
+                live: false,
+                gap: read_from > 0,
+                year: None,
+                topic: None,
+            }],
+            trail: Vec::new(),
+            reread: None,
+            judged_from: Some(judged_from),
+        };
+        CellCut(ShardCut { shards: 1, streams: streams.into_iter().map(stream).collect(), ..ShardCut::default() })
+    }
+
+    /// The place at which it begins, if it has not come that far.
+    pub fn start(&self) -> Option<CellStart> {
+        let stream = self.0.streams.first()?;
+        Some(CellStart { read_from: stream.sources.first()?.next?, judged_from: stream.judged_from? })
     }
 
     /// Holds that are pending.

@@ -248,13 +248,14 @@ impl Book {
         self.windows.advance_to(pane);
     }
 
-    /// Closes `pane` (everything up to it is merged) and judges the rules whose tick its end is. Says whether the limit
-    /// of groups was reached in it, or has room again.
+    /// Closes `pane` (everything up to it is merged) and judges the rules whose tick its end is, unless it is for others to
+    /// judge: then nobody says since when events were `seen`. Says whether the limit of groups was reached in it, or has
+    /// room again.
     pub fn close(
         &mut self,
         plan: &FeedPlan,
         pane: i64,
-        seen: SeenSince,
+        seen: Option<SeenSince>,
         signals: &mut Vec<Signal>,
     ) -> Option<LimitChange> {
         self.closed = pane;
@@ -265,7 +266,9 @@ impl Book {
         let end = EventTime((pane + 1).saturating_mul(plan.pane.0));
         for at in 0..self.rules.len() {
             self.rules[at].touched.extend(self.touched.iter().copied());
-            if end.0.rem_euclid(plan.rules[at].rule.every.0) == 0 {
+            if let Some(seen) = seen
+                && end.0.rem_euclid(plan.rules[at].rule.every.0) == 0
+            {
                 self.judge(plan, at, end, seen, signals);
             }
         }

@@ -1,6 +1,6 @@
 //! What a shard's thread drives: one shard of several, or, where all rules are local, the cells of its partitions.
 
-use crate::engine::cells::{Cells, Said};
+use crate::engine::cells::{Cells, Held, Said};
 use crate::engine::feed::cut::RestoreError;
 use crate::engine::shard::{Shard, ShardInput, ShardOutput, ShardStatus};
 use crate::engine::state::ShardCut;
@@ -88,6 +88,14 @@ impl Machine {
         match self {
             Machine::Shard(shard) => shard.positions().collect(),
             Machine::Cells(cells) => cells.positions().collect(),
+        }
+    }
+
+    /// How many partitions there are, where they move.
+    pub fn held(&self) -> Option<Held> {
+        match self {
+            Machine::Shard(_) => None,
+            Machine::Cells(cells) => Some(cells.held()),
         }
     }
 

@@ -190,6 +190,20 @@ impl Plan {
         !self.rules.is_empty() && self.rules.iter().all(|rule| rule.local)
     }
 
+    /// How far back events of a stream may matter to what is said next.
+    pub fn memory(&self, stream: usize) -> Millis {
+        let feeds = self.streams[stream].feeds.iter().map(|feed| &self.feeds[*feed]);
+        let memory = feeds.map(|feed| feed.memory_panes().saturating_mul(feed.pane.0)).max();
+        Millis(memory.unwrap_or(0))
+    }
+
+    /// How far before the newest record that is not judged any more a stream has to be read, so that windows are whole
+    /// behind it: that one may be late, and so may the first to be read.
+    pub fn look_back(&self, stream: usize) -> Millis {
+        let lateness = self.streams[stream].schema.lateness;
+        self.memory(stream) + lateness + lateness
+    }
+
     /// Tells templates where the page can be reached.
     pub fn with_external_url(mut self, url: &Arc<str>) -> Plan {
         self.feeds.iter_mut().flat_map(|feed| &mut feed.rules).for_each(|rule| rule.external_url = url.clone());

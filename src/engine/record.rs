@@ -66,10 +66,11 @@ pub enum Kind {
     Rules,
     Operator,
     Run,
+    Partition,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Alert, Kind::Delivery, Kind::Rules, Kind::Operator, Kind::Run];
+    pub const ALL: [Kind; 6] = [Kind::Alert, Kind::Delivery, Kind::Rules, Kind::Operator, Kind::Run, Kind::Partition];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -78,6 +79,7 @@ impl Kind {
             Kind::Rules => "rules",
             Kind::Operator => "operator",
             Kind::Run => "run",
+            Kind::Partition => "partition",
         }
     }
 
@@ -94,6 +96,7 @@ pub enum Record {
     Rules(RulesRecord),
     Operator(OperatorRecord),
     Run(RunRecord),
+    Partition(PartitionRecord),
 }
 
 /// Something about one alert.
@@ -367,6 +370,55 @@ pub enum Before {
     },
 }
 
+/// A partition came to this member of the group, or went from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionRecord {
+    /// `orders/3`
+    pub partition: String,
+    /// Grows with each owner; of this one.
+    pub tenure: u64,
+    #[serde(flatten)]
+    pub what: PartitionEvent,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum PartitionEvent {
+    /// It was here before, and nobody took it over since.
+    Confirmed,
+    /// With what another member left of it.
+    Adopted { from: Arc<str> },
+    /// Nobody left anything of it. The first offset that is read, and that ticks are judged from, where these are known.
+    Begun {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read_from: Option<i64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        judged_from: Option<i64>,
+    },
+    /// It goes to another member, with everything that one has to know.
+    Left,
+    /// It is another member's already.
+    Lost,
+}
+
+impl PartitionEvent {
+    /// How partitions come.
+    pub const ARRIVALS: [&'static str; 3] = ["confirmed", "adopted", "begun"];
+
+    /// How they go.
+    pub const DEPARTURES: [&'static str; 2] = ["left", "lost"];
+
+    pub const fn name(&self) -> &'static str {
+        match self {
+            PartitionEvent::Confirmed => "confirmed",
+            PartitionEvent::Adopted { .. } => "adopted",
+            PartitionEvent::Begun { .. } => "begun",
+            PartitionEvent::Left => "left",
+            PartitionEvent::Lost => "lost",
+        }
+    }
+}
+
 impl Record {
     /// The record of a decision; `None` for decisions that are not worth one.
     pub fn of(entry: &JournalEntry) -> Option<Record> {
@@ -415,6 +467,7 @@ impl Record {
             Record::Rules(_) => Kind::Rules,
             Record::Operator(_) => Kind::Operator,
             Record::Run(_) => Kind::Run,
+            Record::Partition(_) => Kind::Partition,
         }
     }
 

@@ -42,7 +42,7 @@ use crate::model::batch::{Batch, RawBatch, RefusedRow};
 use crate::model::position::{Loss, Position, SourceId, TopicId};
 use crate::model::refusal::{Refusal, Scope};
 use crate::model::time::{EventTime, Millis, WallTime};
-pub use cut::{positions, topics};
+pub use cut::{committable, positions, topics};
 pub use words::{
     DeadLetter, Peer, PeerExemplars, PeerPanes, Progress, ShardInput, ShardOutput, ShardStatus, StreamStatus,
 };
@@ -110,6 +110,8 @@ struct StreamState {
     trail: Option<Trail>,
     /// A cell's that reads again what somebody has read before.
     reread: Option<Reread>,
+    /// A cell's that begins here within its log, and reads what its windows look at before that.
+    judged_from: Option<i64>,
     ended: bool,
     earliest: Option<EventTime>,
     timing: Timing,
@@ -154,6 +156,7 @@ impl Shard {
                     lossy: false,
                     trail: None,
                     reread: None,
+                    judged_from: None,
                     ended: false,
                     earliest: None,
                     timing: Timing::default(),
@@ -205,6 +208,7 @@ impl Shard {
             // `S5`: time stands still as well, or one shard's cut would be of a later moment. The next look is soon.
             ShardInput::Wall(_) | ShardInput::Reading { .. } if self.is_cutting() => {}
             ShardInput::Records { stream, batch } => {
+                let batch = self.fill(stream, batch, out);
                 self.take(stream, batch, out);
                 self.send_progress(stream, out);
             }
@@ -219,6 +223,7 @@ impl Shard {
             }
             ShardInput::End(Position { source, offset }) => {
                 for stream in &mut self.streams {
+                    stream.judged_from = None; // there is nothing left to fill windows with
                     stream.ends.insert(source.clone(), offset);
                 }
             }
@@ -462,6 +467,7 @@ impl Shard {
             }
         };
         let (mut signals, mut limits) = (Vec::new(), Vec::new());
+        let judges = self.streams[stream].judged_from.is_none().then_some(seen); // `T3`
         loop {
             let open = if single { state.intake.first_open() } else { None };
             let content = open.into_iter().chain(state.first_stored()).min();
@@ -477,7 +483,7 @@ impl Shard {
                 state.book.skip_to(pane - 1);
             }
             state.merge_through(plan, pane, single);
-            if let Some(change) = state.book.close(plan, pane, seen, &mut signals) {
+            if let Some(change) = state.book.close(plan, pane, judges, &mut signals) {
                 limits.extend(plan.limit_news(pane, change));
             }
             closed = pane;

@@ -50,6 +50,15 @@ pub struct CellName {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CellCut(pub ShardCut);
 
+/// Where a partition begins of which nobody has left anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellStart {
+    /// The first offset to be read, for windows.
+    pub read_from: i64,
+    /// The first offset that ticks are judged from: what came before it was told by others, or is not to be told.
+    pub judged_from: i64,
+}
+
 /// One stream as one shard has read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StreamCut {
@@ -67,6 +76,9 @@ pub struct StreamCut {
     /// A cell's that reads again what was read before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reread: Option<Reread>,
+    /// A cell's that begins within its log: records before this offset fill windows, and no tick is judged by them alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_from: Option<i64>,
 }
 
 /// A place in a partition where reading can begin again, and say the same from there on.

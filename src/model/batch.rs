@@ -61,6 +61,14 @@ impl RawBatch {
 }
 
 impl RawBatch {
+    /// The records before an offset, and those from there on; of a batch of one partition.
+    pub fn split_at(self, offset: i64) -> (RawBatch, RawBatch) {
+        let RawBatch { sources, records, payload } = self;
+        let (before, rest) = records.into_iter().partition(|record| record.offset < offset);
+        let before = RawBatch { sources: sources.clone(), records: before, payload: payload.clone() };
+        (before, RawBatch { sources, records: rest, payload })
+    }
+
     /// The same records, each source's by themselves and in their order. Copies payloads where there are several.
     pub fn by_source(self) -> Vec<RawBatch> {
         if self.sources.len() <= 1 {

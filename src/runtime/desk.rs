@@ -272,18 +272,18 @@ impl WallDesk {
 
     /// Hears how a partition arrived, or that it is gone, and lets other members know.
     fn welcome(&mut self, input: DeskInput, cell: Option<Arc<CellCut>>, flights: &mut JoinSet<Receipt>) {
-        let (home, adopted) = match &input {
-            DeskInput::HomeConfirmed { home } => (home.clone(), false),
-            DeskInput::HomeAdopted { home, .. } => (home.clone(), true),
+        let home = match &input {
+            DeskInput::HomeConfirmed { home } | DeskInput::HomeAdopted { home, .. } => home.clone(),
             DeskInput::HomeReleased { home } => {
                 self.parcels.iter_mut().for_each(|parcels| parcels.forget(home));
                 return self.tell(input, flights);
             }
             _ => unreachable!("partitions come and go in three ways"),
         };
+        let is_new = cell.is_some();
         self.parcels.iter_mut().for_each(|parcels| parcels.arrived(&home, cell.clone()));
         self.tell(input, flights);
-        if adopted {
+        if is_new {
             self.publish(Some(&home));
         }
     }

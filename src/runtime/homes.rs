@@ -10,9 +10,10 @@
 //! case before the partition is read, the shard's thread has the cell before the first record, and the desk has the home
 //! before the first signal, as all three go through the same channels.
 //!
-//! Parcels are written when a partition leaves, when it is adopted (so that its last owner finds out), with every
-//! checkpoint, and around every notification: before it is sent, since it must not be sent again elsewhere, and after its
-//! receipt. Kafka is waited for a second at most; a page that may come twice is better than one that does not come.
+//! Parcels are written when a partition leaves, when it is adopted (so that its last owner finds out) or begins (so that the
+//! next begins there, too, and not where the group's offset is by then), with every checkpoint, and around every
+//! notification: before it is sent, since it must not be sent again elsewhere, and after its receipt. Kafka is waited for a
+//! second at most; a page that may come twice is better than one that does not come.
 //!
 //! - `O2` of a partition that was revoked nothing is told after its parcel was made
 
@@ -21,16 +22,17 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::checkpoint::arrival::{Arrival, KnownCells};
 use crate::edge::clock;
 use crate::edge::kafka::{Arrivals, ConsumerHandle, Handover, PublishError, Publishing, ResumePositions};
 use crate::engine::desk::Desk;
+use crate::engine::plan::Plan;
 use crate::engine::shard::{positions, topics};
-use crate::engine::state::{CellCut, CellName, ShardCut};
+use crate::engine::state::{CellCut, CellName, CellStart, ShardCut};
 use crate::model::position::SourceId;
-use crate::model::time::WallTime;
+use crate::model::time::{Millis, WallTime};
 
 /// How long a partition that was assigned waits for its newest parcel, before it is asked for again.
 const LATEST_MAX: Duration = Duration::from_secs(5);
@@ -48,34 +50,53 @@ pub const LEAVING_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Homes {
     handover: Arc<Handover>,
     resume: ResumePositions,
-    held: Mutex<BTreeMap<SourceId, Held>>,
+    known: Mutex<Known>,
+    /// What the shards go by.
+    plan: RwLock<Arc<Plan>>,
     /// Parcels that were made before this moment tell of a time after which the group's rules were not local.
     void_until: WallTime,
 }
 
-#[derive(Debug)]
-struct Held {
-    tenure: u64,
-    arrival: Option<Arrival>,
+#[derive(Debug, Default)]
+struct Known {
+    /// Partitions whose cells are here, with their tenures.
+    held: BTreeMap<SourceId, u64>,
+    /// How those arrive to whose cells no shard has come yet.
+    arriving: BTreeMap<SourceId, Arrival>,
 }
 
 impl Homes {
     /// Holds what was restored.
-    pub fn new(handover: Arc<Handover>, resume: ResumePositions, restored: &[ShardCut], void_until: WallTime) -> Homes {
+    pub fn new(
+        handover: Arc<Handover>,
+        resume: ResumePositions,
+        plan: Arc<Plan>,
+        restored: &[ShardCut],
+        void_until: WallTime,
+    ) -> Homes {
         let names = restored.iter().filter_map(|cut| cut.cell.clone());
-        let held = names.map(|CellName { home, tenure }| (home, Held { tenure, arrival: None }));
-        Homes { handover, resume, held: Mutex::new(held.collect()), void_until }
+        let held = names.map(|CellName { home, tenure }| (home, tenure)).collect();
+        let known = Mutex::new(Known { held, ..Known::default() });
+        Homes { handover, resume, known, plan: RwLock::new(plan), void_until }
+    }
+
+    /// The shards go by other rules.
+    pub fn go_by(&self, plan: Arc<Plan>) {
+        *self.plan.write() = plan;
     }
 
     /// How a partition that was just assigned arrived, once.
     pub fn arrived(&self, home: &SourceId) -> Option<Arrival> {
-        self.held.lock().get_mut(home)?.arrival.take()
+        let mut known = self.known.lock();
+        let arrival = known.arriving.remove(home)?;
+        known.held.insert(home.clone(), arrival.tenure());
+        Some(arrival)
     }
 
-    /// Nothing of a partition is here any more.
-    pub fn forget(&self, home: &SourceId) {
-        self.held.lock().remove(home);
+    /// Nothing of a partition is here any more. The tenure in which it was, if it was.
+    pub fn forget(&self, home: &SourceId) -> Option<u64> {
         self.resume.forget([home]);
+        self.known.lock().held.remove(home)
     }
 }
 
@@ -83,27 +104,47 @@ impl std::fmt::Debug for Homes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Homes")
             .field("member", self.handover.member())
-            .field("held", &self.held)
+            .field("known", &self.known)
             .finish_non_exhaustive()
     }
 }
 
 impl Arrivals for Homes {
-    fn arrive(&self, sources: &[SourceId]) -> Result<(), String> {
+    fn arrive(&self, sources: &[SourceId]) -> Result<Vec<SourceId>, String> {
         let mut latest = self.handover.latest(sources, LATEST_MAX).map_err(|error| error.to_string())?;
-        let mut held = self.held.lock();
+        let mut known = self.known.lock();
+        let mut begin = Vec::new();
         for home in sources {
-            let before = held.get(home).map(|held| held.tenure);
+            let before = known.held.get(home).copied();
             let arrival = Arrival::of(self.handover.member(), before, latest.remove(home), self.void_until);
-            if let Arrival::Adopted { parcel, .. } = &arrival {
-                self.resume.forget([home]);
-                let left = std::slice::from_ref(&parcel.shard.0);
-                self.resume.set(positions(left));
-                self.resume.set_topics(topics(left));
+            match &arrival {
+                Arrival::Adopted { parcel, .. } => {
+                    let left = std::slice::from_ref(&parcel.shard.0);
+                    self.resume.forget([home]);
+                    self.resume.set(positions(left));
+                    self.resume.set_topics(topics(left));
+                }
+                Arrival::Begun { .. } => begin.push(home.clone()),
+                Arrival::Confirmed { .. } => {}
             }
-            held.insert(home.clone(), Held { tenure: arrival.tenure(), arrival: Some(arrival) });
+            known.arriving.insert(home.clone(), arrival);
         }
-        Ok(())
+        Ok(begin)
+    }
+
+    fn reach(&self, streams: &[usize]) -> Millis {
+        let plan = self.plan.read();
+        streams.iter().map(|stream| plan.look_back(*stream)).max().unwrap_or(Millis::ZERO)
+    }
+
+    fn begin(&self, home: &SourceId, streams: &[usize], at: CellStart) {
+        let CellStart { read_from, judged_from } = at;
+        tracing::info!(%home, read_from, judged_from, "nobody left anything of a partition: it begins");
+        let plan = self.plan.read();
+        let names = streams.iter().map(|stream| plan.streams[*stream].schema.name.clone());
+        if let Some(arrival) = self.known.lock().arriving.get_mut(home) {
+            arrival.begin_at(home, names, at);
+        }
     }
 }
 

@@ -27,10 +27,11 @@ use crate::edge::kafka::ConsumerHandle;
 use crate::engine::align::Alignment;
 use crate::engine::desk::{Desk, DeskCut, DeskInput};
 use crate::engine::plan::Plan;
-use crate::engine::shard::positions;
+use crate::engine::shard::committable;
 use crate::engine::state::ShardCut;
 use crate::model::time::WallTime;
 use crate::runtime::desk::DeskMail;
+use crate::runtime::homes::Homes;
 use crate::runtime::reload::{Reloads, Shards};
 use crate::runtime::shard::Order;
 use crate::runtime::status::{StatePart, Status};
@@ -170,6 +171,8 @@ pub(super) struct Keeper {
     pub making: Shards,
     /// What the shards go by.
     pub plan: Arc<Plan>,
+    /// Who has to know that, too, where partitions move.
+    pub homes: Option<Arc<Homes>>,
 }
 
 impl Keeper {
@@ -250,7 +253,7 @@ impl Keeper {
             desk_meaning: store.desk_meaning,
             seed: store.seed,
         };
-        let positions = positions(&shards);
+        let positions = committable(&shards);
         let dir = store.dir.clone();
         let save = move || dir.save(&Checkpoint { head, shards, desk });
         match tokio::task::spawn_blocking(save).await.unwrap_or_else(|fault| Err(io::Error::other(fault))) {

@@ -142,7 +142,8 @@ impl Plant {
         let changed = restore.iter().any(|cut| cut.cell.is_some() != local);
         let restore = if changed { Vec::new() } else { restore };
         let void_until = if changed { before } else { WallTime::MIN };
-        let homes = sharing.map(|handover| Homes::new(handover, consumer.resume.clone(), &restore, void_until));
+        let homes =
+            sharing.map(|handover| Homes::new(handover, consumer.resume.clone(), plan.clone(), &restore, void_until));
         let homes = homes.map(Arc::new);
         if let Some(homes) = &homes {
             consumer.arrivals = Some(homes.clone());
@@ -182,7 +183,7 @@ impl Plant {
             threads.push(thread);
         }
         let consumer = Arc::new(crate::edge::kafka::start(consumer, to_shards)?);
-        let parcels = homes.map(|homes| Parcels::new(homes, &restore, &consumer));
+        let parcels = homes.clone().map(|homes| Parcels::new(homes, &restore, &consumer));
         let next = memory.as_ref().map_or(1, |memory| memory.next);
         let (memory, store) = memory.map(|memory| memory.split(count)).unzip();
         let keeper = making.cuts.then(|| Keeper {
@@ -194,6 +195,7 @@ impl Plant {
             reloads: reloads.unwrap_or_else(|| mpsc::channel(1).1),
             making,
             plan,
+            homes,
         });
         Ok(Plant { consumer, threads, mail, to_desk: desk, status, memory, keeper, relief, parcels })
     }

@@ -180,6 +180,7 @@ impl Keeper {
         let desk = DeskSuccessor { number, config, seed: self.desk_seed(), senders, relief };
         let _ = self.to_desk.send(DeskMail::Successor(Box::new(desk))).await; // it outlives the keeper
         self.replace(restored);
+        self.homes.iter().for_each(|homes| homes.go_by(plan.clone()));
         self.plan = plan;
         let stall = started.elapsed();
         status.state.stalled(stall);

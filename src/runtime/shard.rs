@@ -12,6 +12,7 @@ use crate::edge::kafka::{ResumePositions, SourceEvent};
 use crate::engine::cells::Said;
 use crate::engine::desk::DeskInput;
 use crate::engine::machine::Machine;
+use crate::engine::record::{PartitionEvent, PartitionRecord};
 use crate::engine::shard::{DeadLetter, Peer, ShardInput, ShardOutput};
 use crate::engine::state::{CellCut, ShardCut};
 use crate::model::position::SourceId;
@@ -196,6 +197,7 @@ impl Thread {
             {
                 tracing::error!(%home, "what was left of a partition is damaged: {error}");
             }
+            self.links.status.moved(arrival.record(&home));
             let (input, cell) = arrival.told(&home);
             mail(&self.links.desk, DeskMail::Home { shard, input, cell });
         }
@@ -206,7 +208,7 @@ impl Thread {
         for home in sources {
             let left = machine.cells().and_then(|cells| cells.leave(&home, &mut self.out));
             self.say();
-            homes.forget(&home);
+            self.forget(homes, &home, PartitionEvent::Left);
             if let Some(cell) = left {
                 let cell = Arc::new(cell);
                 mail(&self.links.desk, DeskMail::Leaving { shard: self.links.index, home, cell });
@@ -217,9 +219,15 @@ impl Thread {
 
     /// A partition is somebody else's already.
     fn give_up(&self, homes: &Homes, home: &SourceId) {
-        homes.forget(home);
+        self.forget(homes, home, PartitionEvent::Lost);
         let input = DeskInput::HomeReleased { home: home.clone() };
         mail(&self.links.desk, DeskMail::Home { shard: self.links.index, input, cell: None });
+    }
+
+    fn forget(&self, homes: &Homes, home: &SourceId, what: PartitionEvent) {
+        if let Some(tenure) = homes.forget(home) {
+            self.links.status.moved(PartitionRecord { partition: home.to_string(), tenure, what });
+        }
     }
 
     fn handle(&mut self, machine: &mut Machine, input: ShardInput) {
@@ -325,7 +333,7 @@ impl Thread {
     }
 
     fn publish(&self, machine: &Machine) {
-        self.links.status.publish(self.links.index, machine.status(), machine.positions());
+        self.links.status.publish(self.links.index, machine.status(), machine.positions(), machine.held());
     }
 }
 

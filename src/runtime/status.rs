@@ -16,12 +16,15 @@ use tokio::sync::broadcast;
 
 use crate::alert::life::{Alert, AlertId};
 use crate::alert::silence::{Silence, SilenceState};
+use crate::edge::clock;
 use crate::edge::disk::Saved;
 use crate::edge::history::Recorder;
 use crate::edge::kafka::ConsumerStats;
+use crate::engine::cells::Held;
 use crate::engine::desk::{Desk, DeskCounts, GroupView};
 use crate::engine::journal::JournalEntry;
 use crate::engine::plan::Plan;
+use crate::engine::record::{PartitionRecord, Record};
 use crate::engine::shard::{ShardInput, ShardStatus};
 use crate::model::delivery::Notification;
 use crate::model::labels::Labels;
@@ -45,6 +48,8 @@ pub struct Status {
     /// What is kept on disk, and how that goes.
     pub state: StateStatus,
     pub reloads: ReloadStatus,
+    /// How often partitions came and went, by the names of [`PartitionEvent`](crate::engine::record::PartitionEvent).
+    moves: Mutex<BTreeMap<&'static str, u64>>,
     live: broadcast::Sender<Live>,
     desk_runs: AtomicBool,
     waits_for: Mutex<Option<String>>,
@@ -54,6 +59,7 @@ pub struct Status {
 #[derive(Debug, Default)]
 struct Slot {
     status: Mutex<(ShardStatus, Vec<Position>)>,
+    held: Mutex<Option<Held>>,
     busy_micros: AtomicU64,
 }
 
@@ -109,6 +115,7 @@ impl Status {
             kafka: Mutex::default(),
             state: StateStatus::default(),
             reloads: ReloadStatus::new(started),
+            moves: Mutex::default(),
             live: broadcast::channel(LIVE_BACKLOG).0,
             desk_runs: AtomicBool::new(false),
             waits_for: Mutex::default(),
@@ -133,9 +140,29 @@ impl Status {
         }
     }
 
-    /// A shard's counters and positions.
-    pub fn publish(&self, shard: usize, status: ShardStatus, positions: Vec<Position>) {
+    /// Counts that a partition came or went, and remembers it where there is a history. Never waits.
+    pub fn moved(&self, record: PartitionRecord) {
+        *self.moves.lock().entry(record.what.name()).or_default() += 1;
+        if let Some(history) = &self.history {
+            history.record(clock::now(), Record::Partition(record));
+        }
+    }
+
+    /// How often partitions came or went in this way.
+    pub fn moves(&self, name: &str) -> u64 {
+        self.moves.lock().get(name).copied().unwrap_or(0)
+    }
+
+    /// A shard's counters and positions, and its partitions where they move.
+    pub fn publish(&self, shard: usize, status: ShardStatus, positions: Vec<Position>, held: Option<Held>) {
         *self.shards[shard].status.lock() = (status, positions);
+        *self.shards[shard].held.lock() = held;
+    }
+
+    /// The partitions of this member; `None` where they do not move.
+    pub fn held(&self) -> Option<Held> {
+        let held = self.shards.iter().filter_map(|slot| *slot.held.lock());
+        held.reduce(|a, b| Held { ours: a.ours + b.ours, unclaimed: a.unclaimed + b.unclaimed })
     }
 
     pub fn add_busy(&self, shard: usize, time: Duration) {

@@ -216,7 +216,7 @@ impl Marks {
                 }
             }
             Record::Run(RunRecord::Stopped { .. }) => self.stopped = Some(entry.run),
-            Record::Alert(_) | Record::Delivery(_) | Record::Operator(_) => {}
+            Record::Alert(_) | Record::Delivery(_) | Record::Operator(_) | Record::Partition(_) => {}
         }
         Some(entry)
     }

@@ -101,6 +101,11 @@ impl Intake {
         shard_of(&source.topic, source.partition, self.shards)
     }
 
+    /// The streams that read a partition, in order.
+    pub fn streams_of(&self, source: &SourceId) -> Vec<usize> {
+        self.subscription.streams_of(&source.topic)
+    }
+
     pub fn is_held(&self, shard: usize) -> bool {
         self.held.get(shard).copied().unwrap_or(false)
     }

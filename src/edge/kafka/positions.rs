@@ -5,6 +5,10 @@
 //! Kafka turns out to hold it no longer ([`super::gaps`]), and because librdkafka cannot start at a timestamp. That means
 //! requests that wait for an answer on the consumer thread: three to six an assignment, however many its partitions, each
 //! bounded. Nothing is read meanwhile; nor would it be otherwise, as librdkafka pauses all while an assignment is open.
+//!
+//! A partition of which nobody left anything is read from further back than where it starts, so that its windows are whole
+//! there: that place is looked for by record timestamps ([`crate::checkpoint::look_back`]), with a few requests more. The
+//! embedded cluster knows no times; there such a partition is read from its start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +23,11 @@ use super::context::Context;
 use super::lookup::has_controller;
 use super::native::topic_ids;
 use super::settings::Start;
+use crate::checkpoint::look_back::Search;
+use crate::edge::clock;
+use crate::engine::state::CellStart;
 use crate::model::position::{Position, SourceId, TopicId};
+use crate::model::time::Millis;
 
 /// How long one request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(3);
@@ -84,12 +92,18 @@ impl FromIterator<Position> for ResumePositions {
 
 /// Asked before partitions that were just assigned begin to be read: where what is known of them goes on.
 pub trait Arrivals: std::fmt::Debug + Send + Sync {
-    /// Finds that out and says it to the [`ResumePositions`]. Called on the consumer's thread, where it may wait a few
-    /// seconds; called again a second after it failed.
+    /// Finds that out and says it to the [`ResumePositions`]. Gives those that begin: nobody left anything of them. Called on
+    /// the consumer's thread, where it may wait a few seconds; called again a second after it, or what follows, failed.
     ///
     /// # Errors
     /// It cannot be found out now; why.
-    fn arrive(&self, sources: &[SourceId]) -> Result<(), String>;
+    fn arrive(&self, sources: &[SourceId]) -> Result<Vec<SourceId>, String>;
+
+    /// How far back windows look in a topic that these streams read.
+    fn reach(&self, streams: &[usize]) -> Millis;
+
+    /// A partition, read for these streams, begins there.
+    fn begin(&self, source: &SourceId, streams: &[usize], at: CellStart);
 }
 
 pub struct StartPositions {
@@ -105,9 +119,14 @@ impl StartPositions {
         StartPositions { start, resume }
     }
 
-    /// Fills in the offsets of an assignment; none of them if something cannot be found out. Says what the logs are, where
-    /// Kafka tells.
-    pub fn set(&self, consumer: &BaseConsumer<Context>, list: &mut TopicPartitionList) -> KafkaResult<Vec<Log>> {
+    /// Fills in the offsets of an assignment; none of them if something cannot be found out. Says where those that `begin`
+    /// do so, each read from so far back, and what the logs are, where Kafka tells.
+    pub fn set(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        list: &mut TopicPartitionList,
+        begin: Vec<(Millis, SourceId)>,
+    ) -> KafkaResult<(Vec<(SourceId, CellStart)>, Vec<Log>)> {
         let mut starts = Starts::new();
         let mut open = Vec::new();
         let logs = self.logs(consumer, sources(list));
@@ -122,19 +141,21 @@ impl StartPositions {
         let open = committed(consumer, open, &mut starts)?;
         match self.start {
             Start::Earliest => starts.extend(open.into_iter().map(|source| (source, Offset::Beginning))),
-            Start::Latest => starts.extend(ask(consumer, &open, Offset::End)?),
+            Start::Latest => starts.extend(ask_all(consumer, &open, Offset::End)?),
             Start::Timestamp(at) => since(consumer, &open, at, &mut starts)?,
         }
+        let begun = look_back(consumer, begin, &mut starts)?;
+        starts.extend(begun.iter().map(|(source, at)| (source.clone(), Offset::Offset(at.read_from))));
         for mut element in list.elements() {
             let source = SourceId::new(element.topic(), element.partition());
             if let Some(offset) = starts.get(&source) {
                 element.set_offset(*offset)?;
             }
         }
-        let begun = |log: &Log| Position { source: log.source.clone(), offset: 0 };
-        self.resume.set(logs.iter().filter(|log| log.anew_at.is_some()).map(begun));
+        let new_log = |log: &Log| Position { source: log.source.clone(), offset: 0 };
+        self.resume.set(logs.iter().filter(|log| log.anew_at.is_some()).map(new_log));
         self.resume.set_topics(logs.iter().map(|log| (log.source.clone(), log.topic.clone())));
-        Ok(logs)
+        Ok((begun, logs))
     }
 
     /// The logs of these partitions. Nothing waits for that longer than once: where Kafka does not tell, a log that was made
@@ -192,22 +213,68 @@ fn committed(
 /// and the first fetch must not be missed there, so the end is noted first and the question asked again.
 fn since(consumer: &BaseConsumer<Context>, sources: &[SourceId], at: i64, starts: &mut Starts) -> KafkaResult<()> {
     let found = |(_, offset): &(SourceId, Offset)| matches!(offset, Offset::Offset(_));
-    let (first, older): (Vec<_>, Vec<_>) = ask(consumer, sources, Offset::Offset(at))?.into_iter().partition(found);
+    let (first, older): (Vec<_>, Vec<_>) = ask_all(consumer, sources, Offset::Offset(at))?.into_iter().partition(found);
     starts.extend(first);
     let older: Vec<SourceId> = older.into_iter().map(|(source, _)| source).collect();
-    starts.extend(ask(consumer, &older, Offset::End)?);
-    starts.extend(ask(consumer, &older, Offset::Offset(at))?.into_iter().filter(found));
+    starts.extend(ask_all(consumer, &older, Offset::End)?);
+    starts.extend(ask_all(consumer, &older, Offset::Offset(at))?.into_iter().filter(found));
     Ok(())
 }
 
-/// Asks for the offsets that stand for `what`: a timestamp (epoch milliseconds), or the end.
-fn ask(consumer: &BaseConsumer<Context>, sources: &[SourceId], what: Offset) -> KafkaResult<Vec<(SourceId, Offset)>> {
-    if sources.is_empty() {
-        return Ok(Vec::new());
+/// Where partitions are read from so that windows which look so far back are whole at their starts.
+fn look_back(
+    consumer: &BaseConsumer<Context>,
+    begin: Vec<(Millis, SourceId)>,
+    starts: &mut Starts,
+) -> KafkaResult<Vec<(SourceId, CellStart)>> {
+    let offset = |offset: Option<&Offset>| match offset {
+        Some(Offset::Offset(offset)) => Some(*offset),
+        _ => None,
+    };
+    let sources: Vec<SourceId> = begin.iter().map(|(_, source)| source.clone()).collect();
+    let whole = sources.iter().filter(|source| starts.get(*source) == Some(&Offset::Beginning)).cloned();
+    starts.extend(ask_all(consumer, &whole.collect::<Vec<_>>(), Offset::Beginning)?);
+    let ends: Starts = ask_all(consumer, &sources, Offset::End)?.into_iter().collect();
+    let mut searches: BTreeMap<SourceId, (i64, Search)> = BTreeMap::new();
+    for (reach, source) in begin {
+        let Some(start) = offset(starts.get(&source)) else { continue };
+        let end = offset(ends.get(&source)).unwrap_or(start);
+        searches.insert(source, (start, Search::new(start, end, reach, clock::now())));
     }
-    let mut list = TopicPartitionList::with_capacity(sources.len());
-    for source in sources {
+    loop {
+        let questions = searches.iter().filter_map(|(source, (_, search))| Some((source, search.question()?)));
+        let answers = ask(consumer, questions.map(|(source, at)| (source, Offset::Offset(at.0))))?;
+        if answers.is_empty() {
+            break;
+        }
+        for (source, first) in &answers {
+            searches.entry(source.clone()).and_modify(|(_, search)| search.answer(offset(Some(first))));
+        }
+    }
+    let place = |(start, search): (i64, Search)| CellStart { read_from: search.found(), judged_from: start };
+    Ok(searches.into_iter().map(|(source, found)| (source, place(found))).collect())
+}
+
+/// As [`ask`], the same of all.
+fn ask_all(
+    consumer: &BaseConsumer<Context>,
+    sources: &[SourceId],
+    what: Offset,
+) -> KafkaResult<Vec<(SourceId, Offset)>> {
+    ask(consumer, sources.iter().map(|source| (source, what)))
+}
+
+/// Asks for the offsets that stand for what is named: a timestamp (epoch milliseconds), the beginning, or the end.
+fn ask<'s>(
+    consumer: &BaseConsumer<Context>,
+    questions: impl Iterator<Item = (&'s SourceId, Offset)>,
+) -> KafkaResult<Vec<(SourceId, Offset)>> {
+    let mut list = TopicPartitionList::new();
+    for (source, what) in questions {
         list.add_partition_offset(&source.topic, source.partition, what)?;
+    }
+    if list.count() == 0 {
+        return Ok(Vec::new());
     }
     let answer = consumer.offsets_for_times(list, REQUEST_MAX)?;
     let offset_of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {

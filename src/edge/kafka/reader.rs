@@ -17,7 +17,7 @@ use super::context::{Context, Rebalance, accept, give_up};
 use super::gaps::LogStarts;
 use super::native::{Queue, Room, Waker, cached_watermarks, commit};
 use super::partitions::{Intake, Partition};
-use super::positions::{Arrivals, ResumePositions, StartPositions, sources};
+use super::positions::{Arrivals, Log, ResumePositions, StartPositions, sources};
 use super::settings::Start;
 use super::status::{ConsumerStats, PartitionStats, ProblemKind, Problems};
 use crate::model::position::{Position, SourceId};
@@ -348,9 +348,7 @@ impl<'c> Reader<'c> {
 
     /// Finds out where to start and starts, or tries again later.
     fn begin(&mut self, mut list: TopicPartitionList) {
-        let arrived = self.arrivals.as_ref().map_or(Ok(()), |arrivals| arrivals.arrive(&sources(&list)));
-        let set = |()| self.positions.set(self.consumer, &mut list).map_err(|error| error.to_string());
-        let logs = match arrived.and_then(set) {
+        let logs = match self.find_starts(&mut list) {
             Ok(logs) => logs,
             Err(why) => {
                 self.problems.add(ProblemKind::Start, &why);
@@ -370,6 +368,21 @@ impl<'c> Reader<'c> {
         logs.into_iter().for_each(|log| self.intake.read(log, &self.problems));
         self.hold_kept();
         accept(self.consumer, &list);
+    }
+
+    fn find_starts(&self, list: &mut TopicPartitionList) -> Result<Vec<Log>, String> {
+        let failed = |error: ClientError| error.to_string();
+        let Some(arrivals) = &self.arrivals else {
+            return self.positions.set(self.consumer, list, Vec::new()).map(|(_, logs)| logs).map_err(failed);
+        };
+        let streams = |source: &SourceId| self.intake.streams_of(source);
+        let reach = |source: SourceId| (arrivals.reach(&streams(&source)), source);
+        let begin = arrivals.arrive(&sources(list))?.into_iter().map(reach).collect();
+        let (begun, logs) = self.positions.set(self.consumer, list, begin).map_err(failed)?;
+        for (source, at) in begun {
+            arrivals.begin(&source, &streams(&source), at);
+        }
+        Ok(logs)
     }
 
     /// Tells librdkafka where we are in the partitions that stay. It has paused them for the rebalance and would go on at

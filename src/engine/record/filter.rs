@@ -62,7 +62,7 @@ pub enum FilterError {
     Label(String),
     #[error("more than {LABELS_MAX} labels")]
     TooManyLabels,
-    #[error("unknown kind `{0}`; there are: alert, delivery, rules, operator, run")]
+    #[error("unknown kind `{0}`; there are: alert, delivery, rules, operator, run, partition")]
     Kind(String),
     #[error("`{0}` is no limit; write a number from 1 to {LIMIT_MAX}")]
     Limit(String),

@@ -4,7 +4,10 @@ use std::fmt;
 
 use anstyle::AnsiColor;
 
-use super::{AlertEvent, AlertRecord, Before, DeliveryRecord, Facts, Record, Restored, RulesRecord, RunRecord};
+use super::{
+    AlertEvent, AlertRecord, Before, DeliveryRecord, Facts, PartitionEvent, PartitionRecord, Record, Restored,
+    RulesRecord, RunRecord,
+};
 use crate::alert::life::AlertName;
 use crate::engine::transcript::{clean, number};
 use crate::model::signal::ResolvedBecause;
@@ -41,6 +44,7 @@ impl Record {
             Record::Operator(record) => &record.what,
             Record::Run(RunRecord::Started { .. }) => "started",
             Record::Run(RunRecord::Stopped { .. }) => "stopped",
+            Record::Partition(record) => record.what.name(),
         }
     }
 
@@ -69,6 +73,7 @@ impl Record {
                 format!("{}{from}: {}", clean(&record.who), clean(&record.detail))
             }
             Record::Run(record) => record.to_string(),
+            Record::Partition(record) => record.to_string(),
         }
     }
 }
@@ -227,6 +232,21 @@ impl fmt::Display for RunRecord {
                 }
             }
             RunRecord::Stopped { why } => f.write_str(&clean(why)),
+        }
+    }
+}
+
+impl fmt::Display for PartitionRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, tenure {}", clean(&self.partition), self.tenure)?;
+        match &self.what {
+            PartitionEvent::Adopted { from } => write!(f, ", from {}", clean(from)),
+            PartitionEvent::Begun { read_from: Some(read), judged_from: Some(judged) } => {
+                write!(f, ", at offset {judged}, read from {read}")
+            }
+            PartitionEvent::Confirmed | PartitionEvent::Begun { .. } | PartitionEvent::Left | PartitionEvent::Lost => {
+                Ok(())
+            }
         }
     }
 }

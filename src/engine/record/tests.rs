@@ -171,6 +171,33 @@ fn every_record_is_one_line_for_people_and_reads_back_as_it_was() {
 }
 
 #[test]
+fn partitions_that_come_and_go_are_records() {
+    let events = [
+        PartitionEvent::Begun { read_from: Some(20), judged_from: Some(50) },
+        PartitionEvent::Begun { read_from: None, judged_from: None },
+        PartitionEvent::Left,
+        PartitionEvent::Adopted { from: "foghorn-\u{1b}7".into() },
+        PartitionEvent::Confirmed,
+        PartitionEvent::Lost,
+    ];
+    let mut lines = String::new();
+    for (what, tenure) in events.into_iter().zip(1..) {
+        let record = Record::Partition(PartitionRecord { partition: "orders/3".into(), tenure, what });
+        let json = serde_json::to_string(&record).expect("serialises");
+        assert_eq!(serde_json::from_str::<Record>(&json).expect(&json), record, "{json}");
+        lines += &format!("{:<9} {}   {json}\n", record.what(), record.line());
+    }
+    expect![[r#"
+        begun     orders/3, tenure 1, at offset 50, read from 20   {"kind":"partition","partition":"orders/3","tenure":1,"what":"begun","read_from":20,"judged_from":50}
+        begun     orders/3, tenure 2   {"kind":"partition","partition":"orders/3","tenure":2,"what":"begun"}
+        left      orders/3, tenure 3   {"kind":"partition","partition":"orders/3","tenure":3,"what":"left"}
+        adopted   orders/3, tenure 4, from foghorn-\u{1b}7   {"kind":"partition","partition":"orders/3","tenure":4,"what":"adopted","from":"foghorn-\u001b7"}
+        confirmed orders/3, tenure 5   {"kind":"partition","partition":"orders/3","tenure":5,"what":"confirmed"}
+        lost      orders/3, tenure 6   {"kind":"partition","partition":"orders/3","tenure":6,"what":"lost"}
+    "#]].assert_eq(&lines);
+}
+
+#[test]
 fn the_record_of_a_firing_alert_says_why() {
     let entry = JournalEntry { number: 1, at: WallTime(0), decision: moved(Change::Fired) };
     let json = serde_json::to_string_pretty(&Record::of(&entry)).expect("serialises");

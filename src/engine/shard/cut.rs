@@ -330,6 +330,7 @@ impl StreamState {
             sources,
             trail: self.trail.as_ref().map(Trail::steps).unwrap_or_default(),
             reread: self.reread,
+            judged_from: self.judged_from,
         }
     }
 
@@ -357,6 +358,7 @@ impl StreamState {
             self.whole_since = self.whole_since.max(cut.whole_since);
             self.trail.iter_mut().for_each(|trail| trail.restore(&cut.trail));
             self.reread = cut.reread;
+            self.judged_from = cut.judged_from;
             for source in &cut.sources {
                 let known = self.parked.entry(source.source.clone()).or_insert_with(|| source.clone());
                 if newer(source, known) {
@@ -453,7 +455,7 @@ impl StreamState {
 
     /// Nothing is left to read, now.
     pub(super) fn at_end(&mut self, source: &SourceId, now: WallTime) {
-        if self.reread.is_some() {
+        if self.reread.is_some() || self.judged_from.is_some() {
             return; // it may have been its end for who read it before
         }
         self.watermarks.at_end(source, now);
@@ -479,6 +481,7 @@ impl Shard {
                 continue;
             }
             state.skip_reread(source, lost);
+            state.skip_filling(source, lost);
             if lost.is_none() {
                 state.offsets.remove(source); // what is read now was not read before
             }
@@ -514,27 +517,40 @@ fn newer(one: &SourceCut, other: &SourceCut) -> bool {
 /// Where reading goes on after a checkpoint: the next record of each partition; the first that any stream has not seen
 /// where several streams read it.
 pub fn positions(cuts: &[ShardCut]) -> Vec<Position> {
+    least(cuts, |_, source| source.next)
+}
+
+/// The same for who knows nothing of the checkpoint: what is only read again counts as read.
+pub fn committable(cuts: &[ShardCut]) -> Vec<Position> {
+    let before = |stream: &StreamCut| stream.reread.map(|reread| reread.next).max(stream.judged_from);
+    least(cuts, |stream, source| source.next.map(|next| before(stream).map_or(next, |before| next.max(before))))
+}
+
+/// Of which topics the logs are that these are positions in.
+pub fn topics(cuts: &[ShardCut]) -> Vec<(SourceId, TopicId)> {
+    newest(cuts).into_values().filter_map(|(_, cut)| Some((cut.source.clone(), cut.topic.clone()?))).collect()
+}
+
+/// Of what streams say of each partition, the least.
+fn least(cuts: &[ShardCut], next_of: impl Fn(&StreamCut, &SourceCut) -> Option<i64>) -> Vec<Position> {
     let mut next: BTreeMap<&SourceId, i64> = BTreeMap::new();
-    for ((_, source), offset) in newest(cuts).iter().filter_map(|(key, cut)| Some((key, cut.next?))) {
+    let found =
+        newest(cuts).into_iter().filter_map(|((_, source), (stream, cut))| Some((source, next_of(stream, cut)?)));
+    for (source, offset) in found {
         let known = next.entry(source).or_insert(offset);
         *known = (*known).min(offset);
     }
     next.into_iter().map(|(source, offset)| Position { source: source.clone(), offset }).collect()
 }
 
-/// Of which topics the logs are that these are positions in.
-pub fn topics(cuts: &[ShardCut]) -> Vec<(SourceId, TopicId)> {
-    newest(cuts).into_values().filter_map(|cut| Some((cut.source.clone(), cut.topic.clone()?))).collect()
-}
-
 /// What is known of each partition, by stream.
-fn newest(cuts: &[ShardCut]) -> BTreeMap<(&str, &SourceId), &SourceCut> {
-    let mut newest: BTreeMap<(&str, &SourceId), &SourceCut> = BTreeMap::new();
+fn newest(cuts: &[ShardCut]) -> BTreeMap<(&str, &SourceId), (&StreamCut, &SourceCut)> {
+    let mut newest: BTreeMap<(&str, &SourceId), (&StreamCut, &SourceCut)> = BTreeMap::new();
     for stream in cuts.iter().flat_map(|cut| &cut.streams) {
         for source in &stream.sources {
-            let known = newest.entry((&stream.name, &source.source)).or_insert(source);
-            if newer(source, known) {
-                *known = source;
+            let known = newest.entry((&stream.name, &source.source)).or_insert((stream, source));
+            if newer(source, known.1) {
+                *known = (stream, source);
             }
         }
     }

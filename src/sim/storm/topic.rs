@@ -7,7 +7,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::options::{Fault, Options};
-use crate::model::SourceId;
+use crate::checkpoint::look_back::Search;
+use crate::engine::state::CellStart;
+use crate::model::{Millis, SourceId, WallTime};
 
 /// When the storm begins: 2026-01-01T00:00:00Z, on all clocks.
 pub const START: i64 = 1_767_225_600_000;
@@ -82,6 +84,17 @@ impl Partition {
     /// The place after the last record there is.
     pub fn end(&self, now: i64) -> usize {
         self.records.partition_point(|record| record.produced_at <= now).max(self.base)
+    }
+
+    /// Where it is read from, so that windows which look so far back are whole at an offset.
+    pub fn look_back(&self, now: i64, start: i64, reach: Millis) -> CellStart {
+        let end = self.end(now);
+        let mut search = Search::new(start, (end - self.base) as i64, reach, WallTime(now));
+        while let Some(WallTime(at)) = search.question() {
+            let first = self.records.partition_point(|record| record.produced_at < at).max(self.start);
+            search.answer((first < end).then(|| (first - self.base) as i64));
+        }
+        CellStart { read_from: search.found(), judged_from: start }
     }
 }
 

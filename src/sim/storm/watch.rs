@@ -385,10 +385,12 @@ impl Watch {
         self.seen.fresh.remove(&(source.partition as usize));
     }
 
-    /// A partition is read from where its log begins, because nobody knows of any position: what is not there any more is
-    /// missed by nobody.
+    /// A partition is read from where its log begins, because nobody knows of any position, or from some place in it,
+    /// because nobody left anything else: what is not there any more is missed by nobody.
     pub fn begins(&mut self, source: &SourceId) {
         self.lost.retain(|(lost, _)| lost != source);
+        self.seen.own.remove(source);
+        self.seen.floors.remove(source);
     }
 
     pub fn saved(&mut self, positions: &[Position]) {

@@ -1,6 +1,6 @@
 //! Partitions that move between two members, in the order of `runtime/homes`: what a partition arrives with is known before
 //! it is read, the cell is there before the first record, and the desk has the home before the first signal. Parcels are
-//! written when a partition leaves, when it is adopted, with every checkpoint, and around every notification.
+//! written when a partition leaves, when it is adopted or begins, with every checkpoint, and around every notification.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::checkpoint::arrival::{Arrival, KnownCells};
 use crate::engine::desk::{DeskInput, DeskOutput};
 use crate::engine::shard::{ShardInput, positions};
 use crate::engine::state::{CellCut, CellName, ShardCut};
-use crate::model::{Delivery, Millis, Outcome, SourceId, WallTime};
+use crate::model::{Delivery, Millis, Outcome, Position, SourceId, WallTime};
 use crate::sim::storm::receivers::answered;
 use crate::sim::storm::{Outside, Sabotage, handover};
 
@@ -80,22 +80,37 @@ impl Member {
     }
 
     /// Partitions are assigned: what they arrive with decides where they are read on.
-    pub(super) fn find_out(&mut self, outside: &mut Outside<'_>, sources: impl Iterator<Item = SourceId>) {
+    pub(super) fn find_out(&mut self, outside: &mut Outside<'_>, partitions: &[usize]) {
         let Some(homes) = &mut self.homes else { return };
-        for home in sources {
+        for partition in partitions {
+            let home = outside.partitions[*partition].source.clone();
             let held = homes.held.get(&home).copied();
             let lost = outside.options.sabotaged(Sabotage::LoseParcel) && held.is_none();
             let newest = outside.handover.latest(outside.now, &home).filter(|_| !lost);
-            let arrival = Arrival::of(&handover::member_of(outside.host), held, newest, WallTime::MIN);
-            if let Arrival::Adopted { parcel, .. } = &arrival {
-                self.consumer.forget(&home);
-                self.consumer.resume_at(positions(std::slice::from_ref(&parcel.shard.0)));
-                outside.watch.adopts(&home);
+            let mut arrival = Arrival::of(&handover::member_of(outside.host), held, newest, WallTime::MIN);
+            match &arrival {
+                Arrival::Adopted { parcel, .. } => {
+                    self.consumer.forget(&home);
+                    self.consumer.resume_at(positions(std::slice::from_ref(&parcel.shard.0)));
+                    outside.watch.adopts(&home);
+                }
+                Arrival::Begun { .. } => {
+                    let of = &outside.partitions[*partition];
+                    let start = self.consumer.start(of).unwrap_or((of.start - of.base) as i64);
+                    let at = of.look_back(outside.now, start, self.plan.look_back(0));
+                    arrival.begin_at(&home, [self.plan.streams[0].schema.name.clone()], at);
+                    self.consumer.resume_at([Position { source: home.clone(), offset: at.read_from }]);
+                    outside.watch.begins(&home);
+                    if start > 0 {
+                        outside.watch.inexact(|| format!("{home} begins within its log, and its timers with it"));
+                    }
+                }
+                Arrival::Confirmed { .. } => {}
             }
             let how = match &arrival {
                 Arrival::Confirmed { tenure } => format!("confirmed in tenure {tenure}"),
                 Arrival::Adopted { tenure, parcel } => format!("adopted from {} in tenure {tenure}", parcel.member),
-                Arrival::Begun { tenure } => format!("begun in tenure {tenure}"),
+                Arrival::Begun { tenure, .. } => format!("begun in tenure {tenure}"),
             };
             outside.say(format!("{home} comes to host {}: {how}", outside.host));
             homes.held.insert(home.clone(), arrival.tenure());
@@ -153,19 +168,20 @@ impl Member {
     /// The desk hears how a partition arrived, or that it is gone, and lets the other member know.
     pub(super) fn welcome(&mut self, outside: &mut Outside<'_>, input: DeskInput, cell: Option<Arc<CellCut>>) {
         let Some(homes) = &mut self.homes else { return };
-        let adopted = match &input {
+        let new = match &input {
             DeskInput::HomeReleased { home } => {
                 homes.cells.forget(home);
                 return self.tell(outside, input);
             }
             DeskInput::HomeConfirmed { home } | DeskInput::HomeAdopted { home, .. } => {
+                let new = cell.as_ref().map(|_| home.clone());
                 homes.cells.arrived(home, cell);
-                matches!(input, DeskInput::HomeAdopted { .. }).then(|| home.clone())
+                new
             }
             _ => unreachable!("partitions come and go in three ways"),
         };
         self.tell(outside, input);
-        if let Some(home) = adopted {
+        if let Some(home) = new {
             self.publish(outside, &home);
         }
     }

@@ -8,7 +8,7 @@ use super::{Actor, Member};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::engine::desk::DeskCut;
 use crate::engine::plan::Plan;
-use crate::engine::shard::positions;
+use crate::engine::shard::committable;
 use crate::engine::state::ShardCut;
 use crate::model::EventTime;
 use crate::rule::hold::Hold;
@@ -130,7 +130,7 @@ impl Member {
             desk_meaning: outside.stage.desk(outside.options, &self.plan).meaning(),
             seed: outside.options.seed,
         };
-        let positions = positions(&shards);
+        let positions = committable(&shards);
         let checkpoint = Checkpoint { head, shards, desk };
         if outside.options.sabotaged(Sabotage::CommitEarly) {
             outside.commit(&positions);

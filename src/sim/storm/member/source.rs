@@ -10,6 +10,7 @@ use crate::model::batch::{RawBatch, RawBatchBuilder};
 use crate::model::{Position, SourceId};
 use crate::sim::storm::Outside;
 use crate::sim::storm::options::Sabotage;
+use crate::sim::storm::topic::Partition;
 
 /// Batches a shard may have waiting.
 const QUEUE_MAX: usize = 16;
@@ -58,6 +59,11 @@ impl Consumer {
         self.resume.remove(source);
     }
 
+    /// Where a partition goes on that is known here, or to the group.
+    pub fn start(&self, of: &Partition) -> Option<i64> {
+        self.resume.get(&of.source).copied().or(of.committed)
+    }
+
     pub fn resume_at(&mut self, next: impl IntoIterator<Item = Position>) {
         let next = next.into_iter().filter(|position| position.offset >= 0);
         self.resume.extend(next.map(|position| (position.source, position.offset)));
@@ -67,13 +73,11 @@ impl Consumer {
 impl Member {
     /// Takes partitions on; every shard is told, also of nothing.
     pub fn assign(&mut self, outside: &mut Outside<'_>, partitions: Vec<usize>) {
-        let sources: Vec<SourceId> = partitions.iter().map(|p| outside.partitions[*p].source.clone()).collect();
-        self.find_out(outside, sources.into_iter());
+        self.find_out(outside, &partitions);
         let mut told = vec![Vec::new(); self.shards.len()];
         for partition in partitions {
             let of = &outside.partitions[partition];
-            let known = self.consumer.resume.get(&of.source).copied().or(of.committed);
-            let next = known.unwrap_or((of.start - of.base) as i64);
+            let next = self.consumer.start(of).unwrap_or((of.start - of.base) as i64);
             if !self.consumer.resume.contains_key(&of.source) {
                 outside.watch.begins(&of.source);
                 if next > 0 || of.start > 0 {
