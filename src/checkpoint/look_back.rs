@@ -82,11 +82,12 @@ impl Search {
                 Step::Doubling { back: self.reach }
             }
             Step::Doubling { back } if before => self.halving(time, self.now - back / 2),
-            Step::Doubling { back } => Step::Doubling { back: back.saturating_mul(2) },
+            Step::Doubling { back } if time > 0 => Step::Doubling { back: back.saturating_mul(2) },
             Step::Halving { until, .. } if before => self.halving(time, until),
             Step::Halving { since, .. } => self.halving(since, time),
             Step::Placing { .. } => Step::Found { offset: (offset - 1).max(self.first) },
-            Step::Knowing | Step::Found { .. } => Step::Found { offset },
+            // What was there when it was asked first is gone by now.
+            Step::Knowing | Step::Doubling { .. } | Step::Found { .. } => Step::Found { offset },
         };
     }
 
@@ -146,6 +147,17 @@ mod tests {
         check(400, 60, 1_000_999, 400); // gone: that is a gap, and found to be one by who reads
         check(2_000, 60, 1_000_999, 2_000); // of another log
         assert_eq!(search(500, &[-1; 10], 505, 60_000, 1_000_999_000).0, 505, "records without times");
+    }
+
+    #[test]
+    fn what_is_gone_while_it_is_looked_for_is_looked_for_no_more() {
+        let mut search = Search::new(50, 90, Millis(60_000), WallTime(1_000_000_000));
+        search.answer(Some(20));
+        for _ in 0..30 {
+            search.answer(Some(60));
+        }
+        assert_eq!(search.question(), None);
+        assert_eq!(search.found(), 50);
     }
 
     proptest! {

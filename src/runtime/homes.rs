@@ -11,8 +11,9 @@
 //! before the first signal, as all three go through the same channels.
 //!
 //! Parcels are written when a partition leaves, when it is adopted (so that its last owner finds out) or begins (so that the
-//! next begins there, too, and not where the group's offset is by then), with every checkpoint, and around every notification: before it is sent, since it must not be sent again elsewhere, and after its
-//! receipt. Kafka is waited for a second at most; a page that may come twice is better than one that does not come.
+//! next begins there, too, and not where the group's offset is by then), with every checkpoint, and around every
+//! notification: before it is sent, since it must not be sent again elsewhere, and after its receipt. Kafka is waited for a
+//! second at most; a page that may come twice is better than one that does not come.
 //!
 //! - `O2` of a partition that was revoked nothing is told after its parcel was made
 
