@@ -4,27 +4,18 @@
 mod support;
 
 use std::fs;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rstest::rstest;
 use support::cluster::{Cluster, Kind, unique};
-use support::live::Live;
+use support::live::{Live, MANY_ERRORS};
 use support::wait::wait_until;
 
-const RULES: &str = "\
-groups:
-  - name: live
-    interval: 500ms
-    rules:
-      - alert: ManyErrors
-        from: requests
-        where: status >= 500
-        by: [service]
-        window: 2s
-        let: { errors: count(*) }
-        when: errors >= 10
-        keep_firing_for: 1s
-        annotations: { summary: many errors }
+/// With a rule that stays pending.
+static RULES: LazyLock<String> = LazyLock::new(|| format!("{MANY_ERRORS}{MORE}"));
+
+const MORE: &str = "        annotations: { summary: many errors }
         local: true
       - alert: ForLong
         from: requests
@@ -40,7 +31,7 @@ groups:
 const STATE: &[&str] = &["--state", "state", "--no-watch"];
 
 fn start(cluster: &Cluster) -> Live {
-    Live::start(cluster, 2, "", RULES, STATE)
+    Live::start(cluster, 2, "", &RULES, STATE)
 }
 
 /// Asks for a reload of these rules.
@@ -108,6 +99,7 @@ fn a_reload_keeps_what_partitions_have() {
     assert_eq!(timers(&live), began);
     let (_, records) = live.http("GET /metrics");
     assert!(!records.contains("FoghornRuleNotLocal"), "{records}");
+    assert_eq!(live.terminate().0.code(), Some(0));
 }
 
 /// What fires ends when nobody is left who would speak of it, and is told once, though the topic through which partitions
@@ -116,7 +108,7 @@ fn a_reload_keeps_what_partitions_have() {
 fn rules_that_cease_to_be_local_and_become_it_again_end_what_fires() {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
     let mut live = start(&cluster);
-    for (switches, rules) in [(1, &*RULES.replace("        local: true\n", "")), (2, RULES)] {
+    for (switches, rules) in [(1, &*RULES.replace("        local: true\n", "")), (2, &RULES)] {
         errors_until_told(&live, 4 * switches - 2);
         keep_on(&live, 503); // what is killed before it knows the answer tells again
         live.write("rules.yaml", rules);
@@ -169,12 +161,13 @@ fn a_partition_that_begins_at_a_committed_offset_reads_back(#[case] kind: Kind, 
     let taken = "foghorn_records_consumed_total{stream=\"requests\"} 12.0\n";
     wait_until("what was sent", || live.http("GET /metrics").1.contains(taken));
 
-    live.restart(|folder| {
-        fs::remove_dir_all(folder.join("state")).expect("it was there");
-        let config = fs::read_to_string(folder.join("foghorn.yaml")).expect("a configuration");
-        let elsewhere = config.replacen("  start:", &format!("  handover_topic: {}\n  start:", unique("elsewhere")), 1);
-        fs::write(folder.join("foghorn.yaml"), elsewhere).expect("written");
-    });
+    assert!(live.stop().success(), "{}", live.log());
+    let folder = live.folder.path();
+    fs::remove_dir_all(folder.join("state")).expect("it was there");
+    let config = fs::read_to_string(folder.join("foghorn.yaml")).expect("a configuration");
+    let elsewhere = format!("  handover_topic: {}\n  start:", unique("elsewhere"));
+    live.write("foghorn.yaml", &config.replacen("  start:", &elsewhere, 1));
+    live.start_again();
     (0..6).for_each(|_| live.keyed_request(503));
     keep_on(&live, 200);
     let told = if tells_times { 2 } else { 0 };

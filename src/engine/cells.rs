@@ -204,7 +204,9 @@ impl Cells {
             }
             ShardInput::Assigned(sources) => self.assign(sources, out),
             ShardInput::Revoked(sources) => sources.iter().for_each(|source| self.forget(source, out)),
-            ShardInput::Reading { ref source, .. } | ShardInput::Gap { ref source, .. } => {
+            ShardInput::Reading { ref source, .. }
+            | ShardInput::Gap { ref source, .. }
+            | ShardInput::Topic { ref source, .. } => {
                 let source = source.clone();
                 self.tell(&source, input, out);
             }
@@ -430,6 +432,7 @@ impl CellCut {
                 live: false,
                 gap: read_from > 0,
                 year: None,
+                topic: None,
             }],
             trail: Vec::new(),
             reread: None,

@@ -29,7 +29,7 @@ use crate::edge::clock;
 use crate::edge::kafka::{Arrivals, ConsumerHandle, Handover, PublishError, Publishing, ResumePositions};
 use crate::engine::desk::Desk;
 use crate::engine::plan::Plan;
-use crate::engine::shard::positions;
+use crate::engine::shard::{positions, topics};
 use crate::engine::state::{CellCut, CellName, CellStart, ShardCut};
 use crate::model::position::SourceId;
 use crate::model::time::{Millis, WallTime};
@@ -120,7 +120,9 @@ impl Arrivals for Homes {
             match &arrival {
                 Arrival::Adopted { parcel, .. } => {
                     self.resume.forget([home]);
-                    self.resume.set(positions(std::slice::from_ref(&parcel.shard.0)));
+                    let left = std::slice::from_ref(&parcel.shard.0);
+                    self.resume.set(positions(left));
+                    self.resume.set_topics(topics(left));
                 }
                 Arrival::Begun { .. } => begin.push(home.clone()),
                 Arrival::Confirmed { .. } => {}

@@ -148,6 +148,7 @@ fn inputs(event: SourceEvent, until_end: bool) -> Vec<ShardInput> {
         SourceEvent::Gap { gap, .. } => {
             vec![ShardInput::Gap { lost: gap.lost().filter(|_| !gap.is_rewind()), source: gap.source }]
         }
+        SourceEvent::Topic { source, topic } => vec![ShardInput::Topic { source, topic }],
         SourceEvent::EndOfPartition(ends) if until_end => {
             ends.into_iter().map(|end| ShardInput::Ended(end.source)).collect()
         }

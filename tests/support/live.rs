@@ -16,6 +16,22 @@ use super::wait::{PATIENCE, wait_for};
 /// Between two turns of traffic.
 pub const BEAT: Duration = Duration::from_millis(50);
 
+/// A rule file with one rule: ten errors of a service within two seconds. More keys of it, and more rules, may follow.
+pub const MANY_ERRORS: &str = "\
+groups:
+  - name: live
+    interval: 500ms
+    rules:
+      - alert: ManyErrors
+        from: requests
+        where: status >= 500
+        by: [service]
+        window: 2s
+        let: { errors: count(*) }
+        when: errors >= 10
+        keep_firing_for: 1s
+";
+
 /// The process; killed when a test fails before it is told to stop.
 struct Running(Child);
 
@@ -23,12 +39,6 @@ impl Running {
     fn signal(&self, signal: libc::c_int) {
         // SAFETY: a plain system call; the child is ours and not yet waited for.
         unsafe { libc::kill(self.0.id() as i32, signal) };
-    }
-
-    /// Asks it to end, and waits for that.
-    fn end(&mut self) -> ExitStatus {
-        self.signal(libc::SIGTERM);
-        wait_for("the process to end", || self.0.try_wait().expect("a child"))
     }
 }
 
@@ -84,13 +94,11 @@ impl Live {
     pub fn kill_and_start(&mut self) {
         let _ = self.running.0.kill();
         let _ = self.running.0.wait();
-        self.running = run(self.folder.path(), &self.args);
+        self.start_again();
     }
 
-    /// Asks it to end, lets `meanwhile` change its folder, and starts it again.
-    pub fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
-        assert!(self.running.end().success(), "{}", self.log());
-        meanwhile(self.folder.path());
+    /// Starts it in the same folder, after it has ended.
+    pub fn start_again(&mut self) {
         self.running = run(self.folder.path(), &self.args);
     }
 
@@ -182,9 +190,20 @@ impl Live {
         self.running.signal(libc::SIGHUP);
     }
 
-    /// Asks it to end, and waits for that.
+    /// Asks it to end, and waits for that. Nothing about an orderly end is worth a warning.
+    pub fn stop(&mut self) -> ExitStatus {
+        let before = self.log().len();
+        self.running.signal(libc::SIGTERM);
+        let status = wait_for("the process to end", || self.running.0.try_wait().expect("a child"));
+        let log = self.log();
+        let complaint = |line: &&str| [" WARN ", " ERROR "].iter().any(|level| line.contains(level));
+        assert_eq!(log[before..].lines().find(complaint), None, "{log}");
+        status
+    }
+
+    /// As [`Live::stop`], for good.
     pub fn terminate(mut self) -> (ExitStatus, WebhookStandin, tempfile::TempDir) {
-        (self.running.end(), self.webhook, self.folder)
+        (self.stop(), self.webhook, self.folder)
     }
 }
 

@@ -13,12 +13,12 @@ use super::{BenchArgs, Feeder, Took, cpu_time};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::cli::CommandError;
 use crate::cli::load::World;
+use crate::config::defaults;
 use crate::edge::disk::{Saved, StateDir};
 use crate::edge::{clock, process};
 use crate::engine::desk::{Desk, DeskCut};
 use crate::engine::shard::{Shard, ShardInput, ShardOutput};
 use crate::engine::state::ShardCut;
-use crate::runtime::CHECKPOINT_EVERY;
 
 /// A directory that is gone when this is.
 struct Scratch(std::path::PathBuf);
@@ -80,7 +80,7 @@ pub(super) fn run(world: &World, args: &BenchArgs) -> Result<Took, CommandError>
         let (dir, desk) = (dir.clone(), Desk::new(world.desk(), 1).cut());
         move || cuts.into_iter().map(|(number, cut)| dir.save(&checkpoint(number, cut, &desk))).collect()
     });
-    let mut due = CHECKPOINT_EVERY;
+    let mut due = defaults::CHECKPOINT_EVERY.to_std();
     let mut took = Took { events: 0, cpu: Duration::ZERO, wall: Duration::ZERO };
     let cpu_of_writing = cpu_time();
     let mut making = Duration::ZERO;
@@ -91,7 +91,7 @@ pub(super) fn run(world: &World, args: &BenchArgs) -> Result<Took, CommandError>
         let wall = Instant::now();
         bench.take(records);
         if took.wall >= due {
-            due = took.wall + CHECKPOINT_EVERY;
+            due = took.wall + defaults::CHECKPOINT_EVERY.to_std();
             let (number, cut, _) = bench.cut();
             to_writer.send((number, cut))?;
         }

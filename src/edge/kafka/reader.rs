@@ -17,7 +17,7 @@ use super::context::{Context, Rebalance, accept, give_up};
 use super::gaps::LogStarts;
 use super::native::{Queue, Room, Waker, cached_watermarks, commit};
 use super::partitions::{Intake, Partition};
-use super::positions::{Arrivals, ResumePositions, StartPositions, sources};
+use super::positions::{Arrivals, Log, ResumePositions, StartPositions, sources};
 use super::settings::Start;
 use super::status::{ConsumerStats, PartitionStats, ProblemKind, Problems};
 use crate::model::position::{Position, SourceId};
@@ -348,11 +348,14 @@ impl<'c> Reader<'c> {
 
     /// Finds out where to start and starts, or tries again later.
     fn begin(&mut self, mut list: TopicPartitionList) {
-        if let Err(why) = self.find_starts(&mut list) {
-            self.problems.add(ProblemKind::Start, &why);
-            self.moving = Some(Moving::Starting { list, again_at: Instant::now() + RETRY_AFTER });
-            return;
-        }
+        let logs = match self.find_starts(&mut list) {
+            Ok(logs) => logs,
+            Err(why) => {
+                self.problems.add(ProblemKind::Start, &why);
+                self.moving = Some(Moving::Starting { list, again_at: Instant::now() + RETRY_AFTER });
+                return;
+            }
+        };
         self.problems.clear(|kind| kind == ProblemKind::Start);
         self.intake.assign(sources(&list));
         for element in list.elements() {
@@ -362,22 +365,24 @@ impl<'c> Reader<'c> {
             }
             self.queues[self.intake.shard_of(&source)].adopt(&source.topic, source.partition);
         }
+        logs.into_iter().for_each(|log| self.intake.read(log, &self.problems));
         self.hold_kept();
         accept(self.consumer, &list);
     }
 
-    fn find_starts(&self, list: &mut TopicPartitionList) -> Result<(), String> {
-        let failed = |error: ClientError| error.to_string();
-        let Some(arrivals) = &self.arrivals else {
-            return self.positions.set(self.consumer, list, Vec::new()).map(drop).map_err(failed);
+    fn find_starts(&self, list: &mut TopicPartitionList) -> Result<Vec<Log>, String> {
+        let set = |list: &mut TopicPartitionList, begin| {
+            self.positions.set(self.consumer, list, begin).map_err(|error| error.to_string())
         };
+        let Some(arrivals) = &self.arrivals else { return Ok(set(list, Vec::new())?.0) };
         let streams = |source: &SourceId| self.intake.streams_of(source);
         let reach = |source: SourceId| (arrivals.reach(&streams(&source)), source);
         let begin = arrivals.arrive(&sources(list))?.into_iter().map(reach).collect();
-        for (source, at) in self.positions.set(self.consumer, list, begin).map_err(failed)? {
+        let (logs, begun) = set(list, begin)?;
+        for (source, at) in begun {
             arrivals.begin(&source, &streams(&source), at);
         }
-        Ok(())
+        Ok(logs)
     }
 
     /// Tells librdkafka where we are in the partitions that stay. It has paused them for the rebalance and would go on at

@@ -299,8 +299,7 @@ pub fn carried(old: RuleMeaning, new: RuleMeaning, hold: Hold) -> Option<Hold> {
 /// The end of an alert whose rule cannot speak of it any more, at the last tick it could have.
 pub fn ended(feed: &FeedCut, rule: &Arc<RuleMeta>, active: &ActiveCut, because: ResolvedBecause) -> Signal {
     let ActiveCut { hold, labels, last_signal, annotations, .. } = active;
-    let judged = feed.closed.map(|closed| EventTime((closed + 1).saturating_mul(feed.meaning.pane)));
-    let at = judged.map_or(*last_signal, |judged| judged.max(*last_signal));
+    let at = feed.judged().map_or(*last_signal, |judged| judged.max(*last_signal));
     let transition = hold.end(because).1.unwrap_or(Transition::Dropped);
     Signal {
         rule: rule.clone(),

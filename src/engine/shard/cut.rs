@@ -9,7 +9,7 @@ use crate::engine::limit::{self, LimitChange, LimitNews};
 use crate::engine::packet::{self, last_closed};
 use crate::engine::plan::FeedPlan;
 use crate::engine::state::{Bytes, ExemplarsCut, FeedCut, RuleCut, ShardCut, SourceCut, StreamCut};
-use crate::model::position::{Loss, Position, SourceId};
+use crate::model::position::{Loss, Position, SourceId, TopicId};
 use crate::model::signal::{ResolvedBecause, RuleMeta, Signal};
 use crate::model::time::{EventTime, Millis, WallTime};
 use crate::stream::watermark::{Low, Mark};
@@ -342,6 +342,7 @@ impl StreamState {
             live: true,
             gap: self.gaps.contains(source),
             year: self.decoder.years().iter().find(|(known, _)| known == source).map(|(_, year)| *year),
+            topic: self.topics.get(source).cloned(),
         })
     }
 
@@ -390,6 +391,7 @@ impl StreamState {
             self.parked.extend(self.source_cut(source).map(|cut| (source.clone(), cut)));
             self.watermarks.revoke(source);
             self.offsets.remove(source);
+            self.topics.remove(source);
             self.gaps.remove(source);
             self.missing.insert(source.clone());
         }
@@ -402,7 +404,7 @@ impl StreamState {
         if self.away.remove(source).is_some() {
             return; // it stands where it stood
         }
-        let Some(SourceCut { next, mark, year, gap, .. }) = self.parked.remove(source) else {
+        let Some(SourceCut { next, mark, year, gap, topic, .. }) = self.parked.remove(source) else {
             self.watermarks.assign(source, EventTime::MIN);
             return;
         };
@@ -413,6 +415,7 @@ impl StreamState {
         if let Some(next) = next {
             self.offsets.insert(source.clone(), next - 1);
         }
+        self.topics.extend(topic.map(|topic| (source.clone(), topic)));
         if let Some(year) = year {
             self.decoder.resume_years(&[(source.clone(), year)]);
         }
@@ -525,6 +528,23 @@ pub fn committable(cuts: &[ShardCut]) -> Vec<Position> {
 
 /// Of what streams say of each partition, the least.
 fn least(cuts: &[ShardCut], next_of: impl Fn(&StreamCut, &SourceCut) -> Option<i64>) -> Vec<Position> {
+    let mut next: BTreeMap<&SourceId, i64> = BTreeMap::new();
+    for ((_, source), offset) in
+        newest(cuts).iter().filter_map(|(key, (stream, cut))| Some((key, next_of(stream, cut)?)))
+    {
+        let known = next.entry(source).or_insert(offset);
+        *known = (*known).min(offset);
+    }
+    next.into_iter().map(|(source, offset)| Position { source: source.clone(), offset }).collect()
+}
+
+/// Of which topics the logs are that these are positions in.
+pub fn topics(cuts: &[ShardCut]) -> Vec<(SourceId, TopicId)> {
+    newest(cuts).into_values().filter_map(|(_, cut)| Some((cut.source.clone(), cut.topic.clone()?))).collect()
+}
+
+/// What is known of each partition, by stream.
+fn newest(cuts: &[ShardCut]) -> BTreeMap<(&str, &SourceId), (&StreamCut, &SourceCut)> {
     let mut newest: BTreeMap<(&str, &SourceId), (&StreamCut, &SourceCut)> = BTreeMap::new();
     for stream in cuts.iter().flat_map(|cut| &cut.streams) {
         for source in &stream.sources {
@@ -534,10 +554,5 @@ fn least(cuts: &[ShardCut], next_of: impl Fn(&StreamCut, &SourceCut) -> Option<i
             }
         }
     }
-    let mut next: BTreeMap<&SourceId, i64> = BTreeMap::new();
-    for ((_, source), offset) in newest.iter().filter_map(|(key, (stream, cut))| Some((key, next_of(stream, cut)?))) {
-        let known = next.entry(source).or_insert(offset);
-        *known = (*known).min(offset);
-    }
-    next.into_iter().map(|(source, offset)| Position { source: source.clone(), offset }).collect()
+    newest
 }

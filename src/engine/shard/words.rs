@@ -7,7 +7,7 @@ use crate::engine::feed::{FeedCounts, RuleStatus};
 use crate::engine::limit::LimitNews;
 use crate::engine::state::ShardCut;
 use crate::model::batch::RawBatch;
-use crate::model::position::{Loss, Position, SourceId};
+use crate::model::position::{Loss, Position, SourceId, TopicId};
 use crate::model::refusal::{Refusal, RefusalCounts};
 use crate::model::signal::{Exemplar, Signal};
 use crate::model::time::{EventTime, WallTime};
@@ -44,6 +44,11 @@ pub enum ShardInput {
     Gap {
         source: SourceId,
         lost: Option<u64>,
+    },
+    /// What is read of this partition is the log of this topic.
+    Topic {
+        source: SourceId,
+        topic: TopicId,
     },
     /// A checkpoint is taken; its number.
     Cut(u64),

@@ -183,6 +183,12 @@ impl Watch {
         }
     }
 
+    /// … and under other routes than those by which its log was written. What was sent since the checkpoint may be sent again, and
+    /// at another moment, so that nothing is left to be marked.
+    pub fn goes_by_other_routes(&mut self) {
+        (self.seen.forgot_at_life, self.seen.marks_from_life) = (self.seen.life, self.seen.life);
+    }
+
     /// `V12`: a process begins with this desk, of which nothing is lost unless the disk lost it.
     pub fn keeps_promises(&mut self, desk: &Desk) {
         let lost = self.seen.promises.broken_by(desk).map(ToString::to_string);
@@ -307,12 +313,7 @@ impl Watch {
             Change::Fired | Change::FiredAgain { .. } => {
                 self.fired.insert((rule, svc, signal.active_since.0, fired_at));
             }
-            Change::Resolved => {
-                // A shard that lost what made it fire ends what it only knows as pending: what ends is what was heard.
-                let heard = self.fired.iter().filter(|e| (e.0, e.1) == (rule, svc)).map(|e| e.3).max();
-                let fired_at = signal.fired_at.map_or(heard.unwrap_or(fired_at), |at| at.0);
-                self.ended.insert((rule, svc, fired_at, signal.at.0));
-            }
+            Change::Resolved => drop(self.ended.insert((rule, svc, fired_at, signal.at.0))),
             _ => {}
         }
     }
