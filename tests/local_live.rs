@@ -161,12 +161,13 @@ fn a_partition_that_begins_at_a_committed_offset_reads_back(#[case] kind: Kind, 
     let taken = "foghorn_records_consumed_total{stream=\"requests\"} 12.0\n";
     wait_until("what was sent", || live.http("GET /metrics").1.contains(taken));
 
-    live.restart(|folder| {
-        fs::remove_dir_all(folder.join("state")).expect("it was there");
-        let config = fs::read_to_string(folder.join("foghorn.yaml")).expect("a configuration");
-        let elsewhere = config.replacen("  start:", &format!("  handover_topic: {}\n  start:", unique("elsewhere")), 1);
-        fs::write(folder.join("foghorn.yaml"), elsewhere).expect("written");
-    });
+    assert!(live.stop().success(), "{}", live.log());
+    let folder = live.folder.path();
+    fs::remove_dir_all(folder.join("state")).expect("it was there");
+    let config = fs::read_to_string(folder.join("foghorn.yaml")).expect("a configuration");
+    let elsewhere = format!("  handover_topic: {}\n  start:", unique("elsewhere"));
+    live.write("foghorn.yaml", &config.replacen("  start:", &elsewhere, 1));
+    live.start_again();
     (0..6).for_each(|_| live.keyed_request(503));
     keep_on(&live, 200);
     let told = if tells_times { 2 } else { 0 };

@@ -119,8 +119,8 @@ impl Arrivals for Homes {
             let arrival = Arrival::of(self.handover.member(), before, latest.remove(home), self.void_until);
             match &arrival {
                 Arrival::Adopted { parcel, .. } => {
-                    let left = std::slice::from_ref(&parcel.shard.0);
                     self.resume.forget([home]);
+                    let left = std::slice::from_ref(&parcel.shard.0);
                     self.resume.set(positions(left));
                     self.resume.set_topics(topics(left));
                 }

@@ -40,12 +40,6 @@ impl Running {
         // SAFETY: a plain system call; the child is ours and not yet waited for.
         unsafe { libc::kill(self.0.id() as i32, signal) };
     }
-
-    /// Asks it to end, and waits for that.
-    fn end(&mut self) -> ExitStatus {
-        self.signal(libc::SIGTERM);
-        wait_for("the process to end", || self.0.try_wait().expect("a child"))
-    }
 }
 
 impl Drop for Running {
@@ -105,13 +99,6 @@ impl Live {
 
     /// Starts it in the same folder, after it has ended.
     pub fn start_again(&mut self) {
-        self.running = run(self.folder.path(), &self.args);
-    }
-
-    /// Asks it to end, lets `meanwhile` change its folder, and starts it again.
-    pub fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
-        assert!(self.running.end().success(), "{}", self.log());
-        meanwhile(self.folder.path());
         self.running = run(self.folder.path(), &self.args);
     }
 
@@ -206,7 +193,8 @@ impl Live {
     /// Asks it to end, and waits for that. Nothing about an orderly end is worth a warning.
     pub fn stop(&mut self) -> ExitStatus {
         let before = self.log().len();
-        let status = self.running.end();
+        self.running.signal(libc::SIGTERM);
+        let status = wait_for("the process to end", || self.running.0.try_wait().expect("a child"));
         let log = self.log();
         let complaint = |line: &&str| [" WARN ", " ERROR "].iter().any(|level| line.contains(level));
         assert_eq!(log[before..].lines().find(complaint), None, "{log}");

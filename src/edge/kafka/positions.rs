@@ -119,14 +119,14 @@ impl StartPositions {
         StartPositions { start, resume }
     }
 
-    /// Fills in the offsets of an assignment; none of them if something cannot be found out. Says where those that `begin`
-    /// do so, each read from so far back, and what the logs are, where Kafka tells.
+    /// Fills in the offsets of an assignment; none of them if something cannot be found out. Says what the logs are, where
+    /// Kafka tells, and the places of those that `begin`, each read from so far back.
     pub fn set(
         &self,
         consumer: &BaseConsumer<Context>,
         list: &mut TopicPartitionList,
         begin: Vec<(Millis, SourceId)>,
-    ) -> KafkaResult<(Vec<(SourceId, CellStart)>, Vec<Log>)> {
+    ) -> KafkaResult<(Vec<Log>, Vec<(SourceId, CellStart)>)> {
         let mut starts = Starts::new();
         let mut open = Vec::new();
         let logs = self.logs(consumer, sources(list));
@@ -152,10 +152,10 @@ impl StartPositions {
                 element.set_offset(*offset)?;
             }
         }
-        let new_log = |log: &Log| Position { source: log.source.clone(), offset: 0 };
-        self.resume.set(logs.iter().filter(|log| log.anew_at.is_some()).map(new_log));
+        let first = |log: &Log| Position { source: log.source.clone(), offset: 0 };
+        self.resume.set(logs.iter().filter(|log| log.anew_at.is_some()).map(first));
         self.resume.set_topics(logs.iter().map(|log| (log.source.clone(), log.topic.clone())));
-        Ok((begun, logs))
+        Ok((logs, begun))
     }
 
     /// The logs of these partitions. Nothing waits for that longer than once: where Kafka does not tell, a log that was made

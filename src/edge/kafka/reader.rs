@@ -371,14 +371,14 @@ impl<'c> Reader<'c> {
     }
 
     fn find_starts(&self, list: &mut TopicPartitionList) -> Result<Vec<Log>, String> {
-        let failed = |error: ClientError| error.to_string();
-        let Some(arrivals) = &self.arrivals else {
-            return self.positions.set(self.consumer, list, Vec::new()).map(|(_, logs)| logs).map_err(failed);
+        let set = |list: &mut TopicPartitionList, begin| {
+            self.positions.set(self.consumer, list, begin).map_err(|error| error.to_string())
         };
+        let Some(arrivals) = &self.arrivals else { return Ok(set(list, Vec::new())?.0) };
         let streams = |source: &SourceId| self.intake.streams_of(source);
         let reach = |source: SourceId| (arrivals.reach(&streams(&source)), source);
         let begin = arrivals.arrive(&sources(list))?.into_iter().map(reach).collect();
-        let (begun, logs) = self.positions.set(self.consumer, list, begin).map_err(failed)?;
+        let (logs, begun) = set(list, begin)?;
         for (source, at) in begun {
             arrivals.begin(&source, &streams(&source), at);
         }

@@ -526,21 +526,21 @@ pub fn committable(cuts: &[ShardCut]) -> Vec<Position> {
     least(cuts, |stream, source| source.next.map(|next| before(stream).map_or(next, |before| next.max(before))))
 }
 
-/// Of which topics the logs are that these are positions in.
-pub fn topics(cuts: &[ShardCut]) -> Vec<(SourceId, TopicId)> {
-    newest(cuts).into_values().filter_map(|(_, cut)| Some((cut.source.clone(), cut.topic.clone()?))).collect()
-}
-
 /// Of what streams say of each partition, the least.
 fn least(cuts: &[ShardCut], next_of: impl Fn(&StreamCut, &SourceCut) -> Option<i64>) -> Vec<Position> {
     let mut next: BTreeMap<&SourceId, i64> = BTreeMap::new();
-    let found =
-        newest(cuts).into_iter().filter_map(|((_, source), (stream, cut))| Some((source, next_of(stream, cut)?)));
-    for (source, offset) in found {
+    for ((_, source), offset) in
+        newest(cuts).iter().filter_map(|(key, (stream, cut))| Some((key, next_of(stream, cut)?)))
+    {
         let known = next.entry(source).or_insert(offset);
         *known = (*known).min(offset);
     }
     next.into_iter().map(|(source, offset)| Position { source: source.clone(), offset }).collect()
+}
+
+/// Of which topics the logs are that these are positions in.
+pub fn topics(cuts: &[ShardCut]) -> Vec<(SourceId, TopicId)> {
+    newest(cuts).into_values().filter_map(|(_, cut)| Some((cut.source.clone(), cut.topic.clone()?))).collect()
 }
 
 /// What is known of each partition, by stream.
