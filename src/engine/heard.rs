@@ -13,7 +13,8 @@
 //!
 //! - `D1` a shard that goes on from such a cut and reads what it read before has the holds it would have had, from the last
 //!   word on each alert on
-//! - `D2` what fires at the desk fires in the cut, unless its group cannot be told from its labels
+//! - `D2` what fires at the desk fires in the cut, unless its group cannot be told from its labels, or its feed had judged
+//!   nothing yet
 
 use std::collections::{BTreeMap, BTreeSet};
 
