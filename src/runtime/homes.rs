@@ -16,7 +16,6 @@
 //!
 //! - `O2` of a partition that was revoked nothing is told after its parcel was made
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -24,11 +23,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::checkpoint::arrival::{Arrival, KnownCells};
+use crate::checkpoint::holdings::Holdings;
 use crate::edge::clock;
 use crate::edge::kafka::{Arrivals, ConsumerHandle, Handover, PublishError, Publishing, ResumePositions};
 use crate::engine::desk::Desk;
 use crate::engine::shard::positions;
-use crate::engine::state::{CellCut, CellName, ShardCut};
+use crate::engine::state::{CellCut, ShardCut};
 use crate::model::position::SourceId;
 use crate::model::time::WallTime;
 
@@ -48,34 +48,33 @@ pub const LEAVING_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Homes {
     handover: Arc<Handover>,
     resume: ResumePositions,
-    held: Mutex<BTreeMap<SourceId, Held>>,
+    held: Mutex<Holdings>,
     /// Parcels that were made before this moment tell of a time after which the group's rules were not local.
     void_until: WallTime,
-}
-
-#[derive(Debug)]
-struct Held {
-    tenure: u64,
-    arrival: Option<Arrival>,
 }
 
 impl Homes {
     /// Holds what was restored.
     pub fn new(handover: Arc<Handover>, resume: ResumePositions, restored: &[ShardCut], void_until: WallTime) -> Homes {
-        let names = restored.iter().filter_map(|cut| cut.cell.clone());
-        let held = names.map(|CellName { home, tenure }| (home, Held { tenure, arrival: None }));
-        Homes { handover, resume, held: Mutex::new(held.collect()), void_until }
+        Homes { handover, resume, held: Mutex::new(Holdings::restored(restored)), void_until }
     }
 
     /// How a partition that was just assigned arrived, once.
     pub fn arrived(&self, home: &SourceId) -> Option<Arrival> {
-        self.held.lock().get_mut(home)?.arrival.take()
+        self.held.lock().arrived(home)
     }
 
-    /// Nothing of a partition is here any more.
+    /// Whether the partition of a parcel of this tenure is still ours, as far as is known.
+    fn is_ours(&self, home: &SourceId, tenure: u64) -> bool {
+        self.held.lock().is_of(home, tenure) && self.handover.outpaced(home, tenure).is_none()
+    }
+
+    /// The cell of a partition is gone.
     pub fn forget(&self, home: &SourceId) {
-        self.held.lock().remove(home);
-        self.resume.forget([home]);
+        let mut held = self.held.lock();
+        if held.forget(home) {
+            self.resume.forget([home]);
+        }
     }
 }
 
@@ -93,15 +92,19 @@ impl Arrivals for Homes {
         let mut latest = self.handover.latest(sources, LATEST_MAX).map_err(|error| error.to_string())?;
         let mut held = self.held.lock();
         for home in sources {
-            let before = held.get(home).map(|held| held.tenure);
-            let arrival = Arrival::of(self.handover.member(), before, latest.remove(home), self.void_until);
-            if let Arrival::Adopted { parcel, .. } = &arrival {
+            let arrival = held.arrive(self.handover.member(), home, latest.remove(home), self.void_until);
+            if let Arrival::Adopted { parcel, .. } = arrival {
                 self.resume.forget([home]);
                 self.resume.set(positions(std::slice::from_ref(&parcel.shard.0)));
             }
-            held.insert(home.clone(), Held { tenure: arrival.tenure(), arrival: Some(arrival) });
         }
         Ok(())
+    }
+
+    fn depart(&self, sources: &[SourceId]) {
+        let mut held = self.held.lock();
+        sources.iter().for_each(|home| held.depart(home));
+        self.resume.forget(sources);
     }
 }
 
@@ -138,6 +141,15 @@ impl Parcels {
         self.cells.forget(home);
     }
 
+    /// As [`KnownCells::contest`].
+    pub fn contest(&mut self, now: WallTime) {
+        let handover = &self.homes.handover;
+        let outpacing = |home: &SourceId, tenure| handover.outpaced(home, tenure).map(|(_, tenure)| tenure);
+        for home in self.cells.contest(now, outpacing) {
+            tracing::warn!(%home, "another member took a partition over that the group has given to us; it is told so");
+        }
+    }
+
     /// Writes a parcel of every partition that is ours. What is returned ends when Kafka has them, or a bound is over.
     pub fn publish_all(&self, desk: &Desk) -> impl Future<Output = ()> + Send + use<> {
         let sent: Vec<Sent> = self.cells.homes().filter_map(|home| self.publish(home, desk)).collect();
@@ -155,6 +167,7 @@ impl Parcels {
 
     /// Writes the last parcel of a partition and lets it go when Kafka has it.
     pub fn leave(&mut self, home: SourceId, cell: &CellCut, desk: &Desk) {
+        let cell = self.cells.last(&home, cell);
         self.forget(&home);
         let sent = self.send(&home, cell, desk);
         let consumer = self.consumer.clone();
@@ -166,19 +179,22 @@ impl Parcels {
         });
     }
 
-    fn send(&self, home: &SourceId, cell: &CellCut, desk: &Desk) -> Sent {
+    fn send(&self, home: &SourceId, cell: CellCut, desk: &Desk) -> Sent {
         let handover = &self.homes.handover;
-        let sent = handover.publish(home, clock::now(), cell.clone(), desk.home_cut(home));
+        let tenure = cell.name().map_or(0, |name| name.tenure);
+        let sent = handover.publish(home, clock::now(), cell, desk.home_cut(home));
         if let Ok(Publishing { left_out: left_out @ 1.., .. }) = &sent {
             tracing::warn!(%home, left_out, "a partition's parcel has no room for some pending alerts; if it moves, their `for` begins anew");
         }
-        Sent { home: home.clone(), sent }
+        Sent { home: home.clone(), tenure, homes: self.homes.clone(), sent }
     }
 }
 
 /// A parcel on its way.
 pub(super) struct Sent {
     home: SourceId,
+    tenure: u64,
+    homes: Arc<Homes>,
     sent: Result<Publishing, PublishError>,
 }
 
@@ -196,8 +212,10 @@ impl Sent {
         !matches!(done, Err(PublishError::Outpaced { .. }))
     }
 
-    /// As [`Sent::within`], before a notification.
+    /// As [`Sent::within`], before a notification. Who stood still did not know of who took over when it sent the parcel;
+    /// now that Kafka has answered it does, as a rule. And the group may have taken the partition away meanwhile.
     pub async fn before_telling(self) -> bool {
-        self.within(PUBLISH_MAX).await
+        let (home, tenure, homes) = (self.home.clone(), self.tenure, self.homes.clone());
+        self.within(PUBLISH_MAX).await && homes.is_ours(&home, tenure)
     }
 }

@@ -1,6 +1,6 @@
 //! A shard's thread: channels in, `Shard::handle`, channels out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -187,9 +187,9 @@ impl Thread {
     fn arrive(&mut self, machine: &mut Machine, homes: &Homes, sources: &[(usize, SourceId)]) {
         let Some(cells) = machine.cells() else { return };
         let (shard, out) = (self.links.index, &mut self.out);
-        for (_, home) in sources {
-            let home = home.clone();
-            let Some(arrival) = homes.arrived(&home) else { continue }; // a topic that two streams read
+        let homes_here: BTreeSet<&SourceId> = sources.iter().map(|(_, home)| home).collect(); // two streams may read one
+        for home in homes_here.into_iter().cloned() {
+            let Some(arrival) = homes.arrived(&home) else { continue };
             if let Some((tenure, left)) = arrival.taken_over()
                 && let Err(error) = cells.adopt(home.clone(), tenure, left, out)
             {

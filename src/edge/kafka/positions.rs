@@ -57,7 +57,8 @@ impl FromIterator<Position> for ResumePositions {
     }
 }
 
-/// Asked before partitions that were just assigned begin to be read: where what is known of them goes on.
+/// Asked before partitions that were just assigned begin to be read: where what is known of them goes on. Told of those that
+/// go.
 pub trait Arrivals: std::fmt::Debug + Send + Sync {
     /// Finds that out and says it to the [`ResumePositions`]. Called on the consumer's thread, where it may wait a few
     /// seconds; called again a second after it failed.
@@ -65,6 +66,9 @@ pub trait Arrivals: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// It cannot be found out now; why.
     fn arrive(&self, sources: &[SourceId]) -> Result<(), String>;
+
+    /// The group takes partitions away; the engine hears of it behind what was read of them.
+    fn depart(&self, sources: &[SourceId]);
 }
 
 pub struct StartPositions {
