@@ -6,6 +6,7 @@ mod support;
 use std::time::Duration;
 
 use foghorn::edge::kafka::{BatchLimits, ConsumerConfig, Outgoing, ProblemKind, Start, StreamTopics};
+use foghorn::model::position::TopicId;
 use foghorn::model::{Position, SourceId};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -137,6 +138,38 @@ fn a_log_that_ends_before_the_checkpoint_is_read_from_its_start_and_that_is_told
     let mut member = Member::start(config, 1, 4);
     member.take_until("the end", |member| member.of(&topic, 0).is_at_end());
     assert_eq!(member.of(&topic, 0).story(), ["assigned", "gap@500..0", "0..10", "end@10"]);
+    assert_told(&member, ProblemKind::Rewind, &topic, (0, 0, 1));
+}
+
+/// A topic is deleted and made anew, and its new log is longer by now than the old one was: only its id tells. One that is
+/// the same is gone on with.
+#[test]
+fn a_log_that_is_another_one_is_read_from_its_start_however_long_it_is() {
+    let Some(cluster) = Cluster::start(Kind::Apache) else { return };
+    let Cluster::Apache(broker) = &cluster else { unreachable!("it is Apache Kafka") };
+    let topic = unique("recreated");
+    cluster.create_topic(&topic, 1);
+    fill(&cluster.producer(), &topic, 0, 0..60);
+    let read = |known: Option<&TopicId>| {
+        let config = config(&cluster, &unique("group"), &topic, Start::Latest);
+        config.resume.set([at(&topic, 50)]);
+        config.resume.set_topics(known.map(|known| (SourceId::new(&*topic, 0), known.clone())));
+        let mut member = Member::start(config, 1, 4);
+        member.take_until("the end", |member| member.of(&topic, 0).is_at_end());
+        let seen = member.of(&topic, 0);
+        (seen.story(), seen.topic.clone().expect("Apache Kafka tells ids"), member)
+    };
+    let (story, first, _) = read(None);
+    assert_eq!(story, ["assigned", "50..60", "end@60"], "nothing is known of it");
+    let (story, again, _) = read(Some(&first));
+    assert_eq!((story, &again), (vec!["assigned".to_owned(), "50..60".into(), "end@60".into()], &first));
+
+    broker.delete_topic(&topic);
+    cluster.create_topic(&topic, 1);
+    fill(&cluster.producer(), &topic, 0, 0..80);
+    let (story, other, member) = read(Some(&first));
+    assert_eq!(story, ["assigned", "gap@50..0", "0..80", "end@80"]);
+    assert_ne!(other, first);
     assert_told(&member, ProblemKind::Rewind, &topic, (0, 0, 1));
 }
 

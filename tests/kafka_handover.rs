@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use foghorn::checkpoint::parcel::{PARCEL_VERSION, ParcelError};
 use foghorn::edge::kafka::{Handover, KafkaError, Outgoing, PublishError};
 use foghorn::engine::desk::HomeCut;
-use foghorn::engine::state::{Bytes, CellCut, CellName, FeedCut, FeedMeaning, GroupsCut, ShardCut};
+use foghorn::engine::state::{Bytes, CellCut, CellName, FeedCut, GroupsCut, ShardCut};
 use foghorn::model::{SourceId, WallTime};
 use rstest::rstest;
 use support::cluster::{Cluster, Kind, unique};
@@ -25,20 +25,8 @@ fn source(partition: i32) -> SourceId {
 fn cell(partition: i32, tenure: u64, bytes: usize) -> CellCut {
     let noise = |n: usize| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()) as u8;
     let keys = Bytes((0..bytes).map(noise).collect());
-    let feed = FeedCut {
-        meaning: FeedMeaning { stream: "s".into(), schema: 3, filter: None, by: Vec::new(), pane: 10_000 },
-        accs: Vec::new(),
-        reach: 6,
-        closed: Some(12),
-        last_merged: 11,
-        group_limit: 100,
-        full: Vec::new(),
-        groups: GroupsCut { keys, ..GroupsCut::default() },
-        log: Vec::new(),
-        stored: Vec::new(),
-        exemplars: Vec::new(),
-        rules: Vec::new(),
-    };
+    let groups = GroupsCut { keys, ..GroupsCut::default() };
+    let feed = FeedCut { closed: Some(12), groups, ..FeedCut::default() };
     let name = CellName { home: source(partition), tenure };
     CellCut(ShardCut { shards: 1, feeds: vec![feed], cell: Some(name), ..ShardCut::default() })
 }

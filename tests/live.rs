@@ -9,27 +9,18 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rstest::rstest;
 use support::cluster::{Cluster, Kind, unique};
-use support::live::{Live, now, send};
+use support::live::{Live, MANY_ERRORS, now, send};
 use support::wait::wait_for;
-
-const RULES: &str = "\
-groups:
-  - name: live
-    interval: 500ms
-    rules:
-      - alert: ManyErrors
-        from: requests
-        where: status >= 500
-        by: [service]
-        window: 2s
-        let: { errors: count(*) }
-        when: errors >= 10
-        keep_firing_for: 1s
-        labels: { severity: critical }
-";
 
 /// Where it keeps what outlives it.
 const STATE: &[&str] = &["--state", "state"];
+
+/// The number of the newest checkpoint.
+fn checkpoints(live: &Live) -> u64 {
+    let (_, metrics) = live.http("GET /metrics");
+    let number = metrics.lines().find_map(|line| line.strip_prefix("foghorn_checkpoint_number{} "));
+    number.and_then(|number| number.parse::<f64>().ok()).unwrap_or_else(|| panic!("{metrics}")) as u64
+}
 
 /// Errors come, twice each as retried producers send them, among records that are none; then they stop. People hear of
 /// it once, and once that it is over. What could not be read is where it can be looked at.
@@ -40,7 +31,7 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
     let Some(cluster) = Cluster::start(kind) else { return };
     let dead = unique("live-dead");
     cluster.create_topic(&dead, 1);
-    let live = Live::start(&cluster, 2, &format!("    dead_letter: {dead}\n"), RULES, STATE);
+    let live = Live::start(&cluster, 2, &format!("    dead_letter: {dead}\n"), MANY_ERRORS, STATE);
 
     let poison: [&[u8]; 3] = [b"not json at all", b"{\"ts\": 1", b"\xff\xfe\x00"];
     poison.iter().for_each(|bytes| send(&live.producer, &live.topic, 0, bytes));
@@ -93,10 +84,12 @@ fn an_alert_fires_and_resolves_once_among_poison_and_duplicates(#[case] kind: Ki
 #[case::apache(Kind::Apache)]
 fn a_partition_that_stands_still_is_an_alert_until_it_moves(#[case] kind: Kind) {
     let Some(cluster) = Cluster::start(kind) else { return };
-    let rarely = RULES.replace("interval: 500ms", "interval: 30m").replace("window: 2s", "window: 30m");
-    let live = Live::start(&cluster, 3, "    stall_timeout: 5s\n", &rarely, STATE);
+    let rarely = MANY_ERRORS.replace("interval: 500ms", "interval: 30m").replace("window: 2s", "window: 30m");
+    let keys = "    stall_timeout: 5s\nstate: { dir: state, checkpoint_every: 1s }\n";
+    let live = Live::start(&cluster, 3, keys, &rarely, &[]);
     live.keep_on(Duration::from_secs(8), || live.request(200));
     assert_eq!(live.told(), [""; 0], "all is well: {}", live.log());
+    assert!(checkpoints(&live) >= 4, "one a second is asked for: {}", live.log());
 
     let stuck = now();
     let one_stands_still = || {
@@ -114,13 +107,30 @@ fn a_partition_that_stands_still_is_an_alert_until_it_moves(#[case] kind: Kind) 
     assert_eq!(live.terminate().0.code(), Some(0));
 }
 
+/// While it is stopped the topic is deleted and made anew, and is longer than it was before it goes on. The checkpoint says whose
+/// log it had read.
+#[test]
+fn a_topic_that_was_made_anew_meanwhile_is_told() {
+    let Some(cluster) = Cluster::start(Kind::Apache) else { return };
+    let Cluster::Apache(broker) = &cluster else { unreachable!("it is Apache Kafka") };
+    let mut live = Live::start(&cluster, 2, "", MANY_ERRORS, STATE);
+    live.until_told(1, || live.request(503));
+    assert_eq!(live.stop().code(), Some(0));
+    broker.delete_topic(&live.topic);
+    cluster.create_topic(&live.topic, 2);
+    (0..2_000).for_each(|_| live.request(200));
+    live.start_again();
+    let lost = || live.told().iter().any(|told| told == "FoghornInputLost firing");
+    live.until("it is told", lost, || live.request(200));
+}
+
 /// Kafka goes away for much longer than a quiet partition counts as idle. What is not read is no silence: the alert that
 /// fires goes on, and nobody hears anything.
 #[test]
 fn a_broker_that_is_away_is_no_silence() {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
     let Cluster::Embedded(broker) = &cluster else { unreachable!("it is the embedded one") };
-    let mut live = Live::start(&cluster, 2, "", RULES, STATE);
+    let mut live = Live::start(&cluster, 2, "", MANY_ERRORS, STATE);
     // The group does not take the partitions away meanwhile.
     let config = std::fs::read_to_string(live.folder.path().join("foghorn.yaml")).expect("it is there");
     live.write("foghorn.yaml", &config.replace("session.timeout.ms: 3000", "session.timeout.ms: 60000"));

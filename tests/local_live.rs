@@ -3,26 +3,17 @@
 
 mod support;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use support::cluster::{Cluster, Kind};
-use support::live::Live;
+use support::live::{Live, MANY_ERRORS};
 use support::wait::wait_until;
 
-const RULES: &str = "\
-groups:
-  - name: live
-    interval: 500ms
-    rules:
-      - alert: ManyErrors
-        from: requests
-        where: status >= 500
-        by: [service]
-        window: 2s
-        let: { errors: count(*) }
-        when: errors >= 10
-        keep_firing_for: 1s
-        annotations: { summary: many errors }
+/// With a rule that stays pending.
+static RULES: LazyLock<String> = LazyLock::new(|| format!("{MANY_ERRORS}{MORE}"));
+
+const MORE: &str = "        annotations: { summary: many errors }
         local: true
       - alert: ForLong
         from: requests
@@ -38,7 +29,7 @@ groups:
 const STATE: &[&str] = &["--state", "state", "--no-watch"];
 
 fn start(cluster: &Cluster) -> Live {
-    Live::start(cluster, 2, "", RULES, STATE)
+    Live::start(cluster, 2, "", &RULES, STATE)
 }
 
 /// Asks for a reload of these rules.
@@ -106,6 +97,7 @@ fn a_reload_keeps_what_partitions_have() {
     assert_eq!(timers(&live), began);
     let (_, records) = live.http("GET /metrics");
     assert!(!records.contains("FoghornRuleNotLocal"), "{records}");
+    assert_eq!(live.terminate().0.code(), Some(0));
 }
 
 /// What fires ends when nobody is left who would speak of it, and is told once, though the topic through which partitions
@@ -114,7 +106,7 @@ fn a_reload_keeps_what_partitions_have() {
 fn rules_that_cease_to_be_local_and_become_it_again_end_what_fires() {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
     let mut live = start(&cluster);
-    for (switches, rules) in [(1, &*RULES.replace("        local: true\n", "")), (2, RULES)] {
+    for (switches, rules) in [(1, &*RULES.replace("        local: true\n", "")), (2, &RULES)] {
         errors_until_told(&live, 4 * switches - 2);
         keep_on(&live, 503); // what is killed before it knows the answer tells again
         live.write("rules.yaml", rules);

@@ -1,16 +1,19 @@
 //! Events that were never seen: what is lost is unknown, never normal (design D6), and a rebalance loses nothing.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
+use foghorn::alert::life::{Alert, AlertId, Change};
 use foghorn::config::load::load_rules_from_text;
+use foghorn::engine::heard;
 use foghorn::engine::plan::Plan;
-use foghorn::engine::shard::{AWAY_MAX, Shard, ShardInput, ShardOutput};
+use foghorn::engine::shard::{AWAY_MAX, Shard, ShardInput, ShardOutput, topics};
 use foghorn::engine::state::ShardCut;
 use foghorn::model::batch::RawBatchBuilder;
-use foghorn::model::position::{Position, SourceId};
-use foghorn::model::signal::Transition;
+use foghorn::model::position::{Position, SourceId, TopicId};
+use foghorn::model::signal::{Signal, Transition};
 use foghorn::model::time::{Millis, WallTime};
 
 const RULES: &str = r#"
@@ -47,11 +50,16 @@ groups:
         absent: 40s
 "#;
 
-/// One shard that reads two partitions, and what it said.
+/// One shard that reads two partitions, what it said, and what a desk makes of it.
 struct World {
+    plan: Arc<Plan>,
     shard: Shard,
     offsets: [i64; 2],
+    cuts: u64,
     said: String,
+    alerts: BTreeMap<AlertId, Alert>,
+    /// What changed of them.
+    told: Vec<String>,
 }
 
 fn source(partition: usize) -> SourceId {
@@ -71,10 +79,41 @@ impl World {
     }
 
     fn of(rules: &str) -> World {
-        let shard = Shard::new(0, 1, plan(rules), 0).expect("it decodes").with_cuts();
-        let mut world = World { shard, offsets: [0; 2], said: String::new() };
+        let plan = plan(rules);
+        let shard = Shard::new(0, 1, plan.clone(), 0).expect("it decodes").with_cuts();
+        let alerts = BTreeMap::new();
+        let mut world = World { plan, shard, offsets: [0; 2], cuts: 0, said: String::new(), alerts, told: Vec::new() };
         world.tell(ShardInput::Assigned(vec![(0, source(0)), (0, source(1))]));
         world
+    }
+
+    /// The process ends, and another one goes on from the cut and from what the desk has heard.
+    fn crash(&mut self, cut: &ShardCut, offsets: [i64; 2]) {
+        let mut cuts = [cut.clone()];
+        heard::bring_in(&mut cuts, &self.plan, self.alerts.values());
+        self.shard = Shard::new(0, 1, self.plan.clone(), 0).expect("it decodes").with_cuts();
+        self.shard.restore(&cuts, &mut Vec::new()).expect("it is whole");
+        self.offsets = offsets;
+        self.said.push_str("- crash\n");
+        self.tell(ShardInput::Assigned(vec![(0, source(0)), (0, source(1))]));
+    }
+
+    fn hear(&mut self, signal: &Signal) {
+        let id = AlertId::of(&signal.rule, &signal.labels);
+        let change = match self.alerts.get_mut(&id) {
+            Some(alert) => alert.take(WallTime(0), signal),
+            None => {
+                let (alert, change) = Alert::first(WallTime(0), signal);
+                self.alerts.extend(alert.map(|alert| (id, alert)));
+                change
+            }
+        };
+        if change == Change::Dropped {
+            self.alerts.remove(&id);
+        }
+        if !matches!(change, Change::Ignored(_) | Change::Refreshed) {
+            self.told.push(format!("{}s {} {} {change:?}", signal.at.0 / 1000, signal.rule.name, signal.labels));
+        }
     }
 
     fn tell(&mut self, input: ShardInput) -> Option<ShardCut> {
@@ -82,6 +121,9 @@ impl World {
         self.shard.handle(input, &mut out);
         let mut cut = None;
         for output in out {
+            if let ShardOutput::Signal(signal) = &output {
+                self.hear(signal);
+            }
             match output {
                 ShardOutput::Signal(signal) if signal.transition != Transition::Refreshed => {
                     let service = signal.labels.get("service").unwrap_or("-");
@@ -105,13 +147,21 @@ impl World {
     }
 
     fn event(&mut self, partition: usize, second: i64, ms: i64) {
-        let service = ["cart", "web"][partition];
+        self.event_of(["cart", "web"][partition], partition, second, ms);
+    }
+
+    fn event_of(&mut self, service: &str, partition: usize, second: i64, ms: i64) {
         let record = format!(r#"{{"ts":{},"service":"{service}","ms":{ms}}}"#, second * 1000);
         let mut batch = RawBatchBuilder::default();
         let index = batch.source(&"requests".into(), partition as i32);
         batch.push(index, self.offsets[partition], second * 1000, record.as_bytes());
         self.offsets[partition] += 1;
         self.tell(ShardInput::Records { stream: 0, batch: batch.finish() });
+    }
+
+    fn cut(&mut self) -> ShardCut {
+        self.cuts += 1;
+        self.tell(ShardInput::Cut(self.cuts)).expect("one shard alone gives its cut at once")
     }
 
     fn wall(&mut self, second: i64) {
@@ -190,12 +240,7 @@ fn what_was_lost_may_have_held_the_group_that_is_missed() {
         world.event(1, second, 20);
         // Partition 0 comes back with another service's events.
         if second >= 60 {
-            world.offsets[0] += 1;
-            let record = format!(r#"{{"ts":{},"service":"other","ms":1}}"#, second * 1000);
-            let mut batch = RawBatchBuilder::default();
-            let index = batch.source(&"requests".into(), 0);
-            batch.push(index, world.offsets[0], second * 1000, record.as_bytes());
-            world.tell(ShardInput::Records { stream: 0, batch: batch.finish() });
+            world.event_of("other", 0, second, 1);
         }
     }
     // Last seen before 30, lost until 60: absent at 100, not at 70.
@@ -272,14 +317,19 @@ fn a_gap_outlives_the_process_that_saw_it() {
     let mut world = World::new();
     world.traffic(0..40, 200);
     world.tell(ShardInput::Gap { source: source(0), lost: Some(100) });
-    let cut = world.tell(ShardInput::Cut(1)).expect("one shard alone gives its cut at once");
-    let mut shard = Shard::new(0, 1, plan(RULES), 0).expect("it decodes").with_cuts();
-    shard.restore(&[cut], &mut Vec::new()).expect("it is whole");
-    let mut world = World { shard, offsets: [140, 140], said: String::new() };
-    world.tell(ShardInput::Assigned(vec![(0, source(0)), (0, source(1))]));
+    let cut = world.cut();
+    world.crash(&cut, [140, 140]);
     world.traffic(140..190, 20);
     assert!(world.shard.mark(&source(0)).is_some_and(|mark| mark.own.0 >= Millis::from_secs(180).0));
     world.check(expect![[r#"
+        10s Many cart Firing
+        10s Many web Firing
+        10s Slow cart Pending
+        10s Slow web Pending
+        20s Slow cart Firing
+        20s Slow web Firing
+        - requests/0 Expired { records: 100 }
+        - crash
         170s Slow cart Resolved(Normal)
         170s Slow web Resolved(Normal)
         - whole again
@@ -340,4 +390,113 @@ fn a_clock_that_is_an_hour_slow_does_not_date_a_gap() {
         - the clock is right again
         - whole again
     "#]]);
+}
+
+/// Whose log it was that was read stands with the place in it, over restarts and rebalances.
+#[test]
+fn whose_log_was_read_is_known_after_a_restart() {
+    let mut world = World::new();
+    let topic = TopicId("dGhlIGZpcnN0IG9uZQ".into());
+    world.tell(ShardInput::Topic { source: source(0), topic: topic.clone() });
+    world.traffic(0..12, 20);
+    let cut = world.cut();
+    assert_eq!(topics(std::slice::from_ref(&cut)), [(source(0), topic.clone())]);
+    world.crash(&cut, [12, 12]);
+    assert_eq!(topics(&[world.cut()]), [(source(0), topic.clone())]);
+    world.wall(0);
+    world.tell(ShardInput::Revoked(vec![source(0)]));
+    world.wall(AWAY_MAX.0 / 1000 + 1);
+    assert_eq!(topics(&[world.cut()]), [(source(0), topic)], "though it is another's");
+}
+
+/// As [`RULES`], with an alert that is not over at once.
+fn easing() -> String {
+    RULES.replace("for: 10s", "for: 10s\n        keep_firing_for: 20s")
+}
+
+/// Killed after an alert fired, with a checkpoint from before: the records that made it fire are gone. People were told that it
+/// fires, so it ends as what fires ends, after `keep_firing_for`, though the shard's own state is pending.
+#[test]
+fn what_fired_after_the_checkpoint_is_no_pending_alert_after_a_crash_in_a_gap() {
+    let mut world = World::of(&easing());
+    world.traffic(0..12, 200);
+    let cut = world.cut();
+    world.traffic(12..35, 200);
+    world.crash(&cut, [140, 140]);
+    world.tell(ShardInput::Gap { source: source(0), lost: Some(128) });
+    world.tell(ShardInput::Gap { source: source(1), lost: Some(128) });
+    world.traffic(140..230, 20);
+    world.check(expect![[r#"
+        10s Many cart Firing
+        10s Many web Firing
+        10s Slow cart Pending
+        10s Slow web Pending
+        20s Slow cart Firing
+        20s Slow web Firing
+        - crash
+        - requests/0 Expired { records: 128 }
+        - requests/1 Expired { records: 128 }
+        - whole again
+        190s Slow cart Resolved(Normal)
+        190s Slow web Resolved(Normal)
+    "#]]);
+}
+
+/// The same for who was not known at all before the checkpoint: somebody has to say that it is over.
+#[test]
+fn who_was_first_seen_after_the_checkpoint_and_fires_is_not_forgotten_in_a_gap() {
+    let mut world = World::of(&easing());
+    for second in 0..12 {
+        (0..2).for_each(|partition| world.event_of("web", partition, second, 20));
+    }
+    let cut = world.cut();
+    world.traffic(12..45, 200);
+    world.crash(&cut, [140, 140]);
+    world.tell(ShardInput::Gap { source: source(0), lost: Some(128) });
+    world.tell(ShardInput::Gap { source: source(1), lost: Some(128) });
+    world.traffic(140..230, 20);
+    world.check(expect![[r#"
+        10s Many web Firing
+        20s Many cart Firing
+        20s Slow web Pending
+        20s Slow cart Pending
+        30s Slow web Firing
+        30s Slow cart Firing
+        - crash
+        - requests/0 Expired { records: 128 }
+        - requests/1 Expired { records: 128 }
+        - whole again
+        190s Slow web Resolved(Normal)
+        190s Slow cart Resolved(Normal)
+    "#]]);
+}
+
+/// `D1`: where nothing is lost, what was heard changes nothing, whenever the checkpoint was taken and the process killed.
+#[test]
+fn what_was_heard_changes_nothing_where_everything_is_read_again() {
+    let story = |world: &mut World, seconds: std::ops::Range<i64>| {
+        for second in seconds {
+            let slow = [14..30, 55..70, 78..83, 100..130].iter().any(|slow| slow.contains(&second));
+            let silent = (140..190).contains(&second);
+            world.event(1, second, if slow { 200 } else { 20 });
+            if second > 20 && !silent {
+                world.event(0, second, if slow { 20 } else { 200 });
+            }
+        }
+    };
+    let mut undisturbed = World::of(&easing());
+    story(&mut undisturbed, 0..230);
+    assert!(undisturbed.told.len() > 10, "{:#?}", undisturbed.told);
+    for cut_at in (11..220).step_by(7) {
+        let mut world = World::of(&easing());
+        story(&mut world, 0..cut_at);
+        let (cut, offsets) = (world.cut(), world.offsets);
+        for killed_at in [cut_at + 3, cut_at + 10, cut_at + 41] {
+            let mut world = World::of(&easing());
+            story(&mut world, 0..killed_at);
+            world.crash(&cut, offsets);
+            story(&mut world, cut_at..230);
+            assert_eq!(world.told, undisturbed.told, "cut at {cut_at}, killed at {killed_at}");
+        }
+    }
 }

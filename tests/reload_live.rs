@@ -3,28 +3,19 @@
 mod support;
 
 use std::fs;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rstest::rstest;
 use support::cluster::{Cluster, Kind};
-use support::live::{BEAT, Live};
-use support::wait::wait_for;
+use support::live::{BEAT, Live, MANY_ERRORS};
+use support::wait::wait_until;
 
-const RULES: &str = "\
-groups:
-  - name: live
-    interval: 500ms
-    rules:
-      - alert: ManyErrors
-        from: requests
-        where: status >= 500
-        by: [service]
-        window: 2s
-        let: { errors: count(*) }
-        when: errors >= 10
-        keep_firing_for: 1s
-        annotations: { summary: many errors }
+/// With a rule that asks for more than ever comes.
+static RULES: LazyLock<String> = LazyLock::new(|| format!("{MANY_ERRORS}{MORE}"));
+
+const MORE: &str = "        annotations: { summary: many errors }
       - alert: Traffic
         from: requests
         window: 2s
@@ -77,7 +68,7 @@ fn reloads(live: &Live) -> usize {
 #[case::without_state(&["--no-watch"])]
 fn an_edit_pages_nobody_and_a_removed_rule_ends_its_alerts(#[case] args: &[&str]) {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
-    let live = Live::start(&cluster, 2, "", RULES, args);
+    let live = Live::start(&cluster, 2, "", &RULES, args);
     errors_until(&live, "it fires", || !live.told().is_empty());
 
     live.write("rules.yaml", &RULES.replace("many errors", "far too many errors"));
@@ -95,7 +86,7 @@ fn an_edit_pages_nobody_and_a_removed_rule_ends_its_alerts(#[case] args: &[&str]
     assert!(metrics.contains("foghorn_config_last_reload_successful{} 0.0"), "{metrics}");
     assert!(metrics.contains("foghorn_config_reloads_total{outcome=\"invalid\"} 1"), "{metrics}");
 
-    live.write("rules.yaml", RULES);
+    live.write("rules.yaml", &RULES);
     let config = fs::read_to_string(live.folder.path().join("foghorn.yaml")).expect("it is there");
     live.write(
         "foghorn.yaml",
@@ -151,11 +142,8 @@ fn no_event_is_lost_or_counted_twice() {
         }
     });
     assert!(editions >= 5, "{editions} reloads");
-    wait_for("all requests", || {
-        std::thread::sleep(BEAT);
-        (!live.told().is_empty()).then_some(())
-    });
-    std::thread::sleep(Duration::from_secs(2));
+    wait_until("all requests", || !live.told().is_empty());
+    live.keep_on(Duration::from_secs(2), || ());
     assert_eq!(live.told(), ["AllOfThem firing"], "after {editions} reloads: {}", live.log());
 }
 
@@ -163,7 +151,7 @@ fn no_event_is_lost_or_counted_twice() {
 #[test]
 fn a_file_that_changes_is_gone_by() {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
-    let live = Live::start(&cluster, 2, "", RULES, &[]);
+    let live = Live::start(&cluster, 2, "", &RULES, &[]);
     errors_until(&live, "it fires", || !live.told().is_empty());
     live.write("rules.yaml", &RULES.replace("errors >= 10", "errors >= 1000000"));
     errors_until(&live, "it is over", || live.told().len() > 1);

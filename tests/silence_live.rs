@@ -8,22 +8,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use serde_json::Value;
 use support::cluster::{Cluster, Kind};
-use support::live::Live;
-
-const RULES: &str = "\
-groups:
-  - name: live
-    interval: 500ms
-    rules:
-      - alert: ManyErrors
-        from: requests
-        where: status >= 500
-        by: [service]
-        window: 2s
-        let: { errors: count(*) }
-        when: errors >= 10
-        keep_firing_for: 1s
-";
+use support::live::{Live, MANY_ERRORS};
 
 /// `foghorn silence …` against the process: exit code, standard output, standard error.
 fn silence(live: &Live, args: &[&str]) -> (i32, String, String) {
@@ -69,7 +54,7 @@ fn fires(live: &Live) -> bool {
 #[test]
 fn a_silence_that_was_confirmed_outlives_the_process() {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
-    let mut live = Live::start(&cluster, 2, "", RULES, &["--state", "state", "--no-watch"]);
+    let mut live = Live::start(&cluster, 2, "", MANY_ERRORS, &["--state", "state", "--no-watch"]);
     let add = ["add", "service=\"cart\"", "--for", "2h", "--comment", "deploy 42"];
     let (code, id, err) = silence(&live, &add);
     assert_eq!((code, id.len(), &*err), (0, 36, ""), "{id}: {}", live.log());
@@ -159,7 +144,7 @@ const REFUSED: &[(&str, u16, &str)] = &[
 #[test]
 fn where_no_state_is_kept_the_answer_says_so() {
     let cluster = Cluster::start(Kind::Embedded).expect("it is built in");
-    let live = Live::start(&cluster, 1, "", RULES, &[]);
+    let live = Live::start(&cluster, 1, "", MANY_ERRORS, &[]);
     let (code, id, err) = silence(&live, &["add", "a=b", "c!~d", "--for", "1h", "--comment", ""]);
     assert_eq!((code, id.len()), (0, 36));
     assert!(err.contains("a restart forgets it"), "{err}");

@@ -45,7 +45,9 @@ impl Holdings {
     pub fn arrive(&mut self, member: &str, home: &SourceId, newest: Option<Parcel>, void_until: WallTime) -> &Arrival {
         let arrival = Arrival::of(member, self.tenure(home), newest, void_until);
         self.held.insert(home.clone(), arrival.tenure());
-        self.arrivals.entry(home.clone()).or_default().push_back_mut(arrival)
+        let waiting = self.arrivals.entry(home.clone()).or_default();
+        waiting.push_back(arrival);
+        waiting.back().expect("it was just put there")
     }
 
     /// How a partition came to which its shard comes now: to be asked once for each time that it came.

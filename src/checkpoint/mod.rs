@@ -2,7 +2,7 @@
 //!
 //! Everything of one moment stands in one file (design D5), because two files can disagree: positions that are newer than
 //! the windows lose events, windows that are newer count them twice. A database would keep them together as well, and
-//! write every page twice; here the big part, the pane blocks, is compressed long before and copied as it is.
+//! write every page twice; here the big part, the pane blocks, is made long before and copied as it is.
 //!
 //! ```text
 //! "FOGHORN" 0x00 | version: u32
@@ -23,6 +23,7 @@ pub mod log;
 pub mod parcel;
 
 use std::io::{self, Read, Write};
+use std::num::NonZeroU32;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -48,8 +49,12 @@ pub const VERSION_MIN: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"FOGHORN\0";
 
-/// Fast: the bulk is compressed already.
+/// Fast: the bulk is dense already.
 const LEVEL: i32 = 1;
+
+/// Bytes that are compressed in one go. MessagePack is written in pieces of a few bytes, and a call for each costs as much as
+/// the compression.
+const SQUEEZED_AT_ONCE: usize = 128 << 10;
 
 /// The moments that `kill -9` must not spoil, in the order a page and a checkpoint pass them. Tests, and the storm, end a
 /// process at each.
@@ -136,7 +141,7 @@ impl Kind {
     }
 }
 
-/// Before a pane block's bytes: the last shard's feed, its newest pane, its unpacked length.
+/// Before a pane block's bytes: the last shard's feed, its newest pane, its unpacked length, or 0 where it is not packed.
 const PANES_HEAD: usize = 4 + 8 + 4;
 
 /// Writes a checkpoint and says how many bytes.
@@ -151,7 +156,7 @@ pub fn write(checkpoint: &Checkpoint, out: impl Write) -> io::Result<u64> {
             let mut head = [0; PANES_HEAD];
             head[..4].copy_from_slice(&feed.to_le_bytes());
             head[4..12].copy_from_slice(&block.last_pane.to_le_bytes());
-            head[12..].copy_from_slice(&block.unpacked.to_le_bytes());
+            head[12..].copy_from_slice(&block.unpacked.map_or(0, NonZeroU32::get).to_le_bytes());
             out.frame(Kind::Panes, &[&head, &block.bytes])?;
         }
     }
@@ -195,9 +200,10 @@ fn packed(value: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 fn squeezed(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    let mut squeeze = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
-    rmp_serde::encode::write_named(&mut squeeze, value).map_err(io::Error::other)?;
-    squeeze.finish()
+    let squeeze = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
+    let mut packer = io::BufWriter::with_capacity(SQUEEZED_AT_ONCE, squeeze);
+    rmp_serde::encode::write_named(&mut packer, value).map_err(io::Error::other)?;
+    packer.into_inner()?.finish()
 }
 
 fn unsqueezed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
@@ -328,8 +334,8 @@ impl Frame {
         let feed = shard.feeds.get_mut(feed as usize).ok_or_else(|| self.wrong(format!("there is no feed {feed}")))?;
         feed.log.push(PaneBlock {
             last_pane: i64::from_le_bytes(head[4..12].try_into().expect("eight bytes")),
-            unpacked: u32::from_le_bytes(head[12..].try_into().expect("four bytes")),
             bytes: bytes.into(),
+            unpacked: NonZeroU32::new(u32::from_le_bytes(head[12..].try_into().expect("four bytes"))),
         });
         Ok(())
     }

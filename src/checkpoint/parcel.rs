@@ -145,7 +145,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::state::{ActiveCut, FeedCut, FeedMeaning, GroupsCut, RuleCut, RuleMeaning, ShardCut};
+    use crate::engine::state::{ActiveCut, FeedCut, RuleCut, RuleMeaning, ShardCut};
     use crate::model::{EventTime, Labels, RuleMeta};
     use crate::rule::hold::Hold;
 
@@ -168,20 +168,7 @@ mod tests {
             touched: Vec::new(),
             active: holds,
         };
-        let feed = FeedCut {
-            meaning: FeedMeaning { stream: "s".into(), schema: 3, filter: None, by: vec!["user".into()], pane: 10_000 },
-            accs: Vec::new(),
-            reach: 6,
-            closed: Some(12),
-            last_merged: 11,
-            group_limit: 100,
-            full: Vec::new(),
-            groups: GroupsCut::default(),
-            log: Vec::new(),
-            stored: Vec::new(),
-            exemplars: Vec::new(),
-            rules: vec![rule],
-        };
+        let feed = FeedCut { closed: Some(12), rules: vec![rule], ..FeedCut::default() };
         Parcel {
             source: SourceId::new("orders", 3),
             member: "foghorn-1".into(),

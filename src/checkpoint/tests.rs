@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -24,7 +26,9 @@ fn checkpoint() -> Checkpoint {
             last_seen: vec![3, -4],
             assumed: vec![4],
         },
-        log: (0..3).map(|n| PaneBlock { last_pane: n, unpacked: 5, bytes: vec![n as u8; 40].into() }).collect(),
+        log: (0..3)
+            .map(|n| PaneBlock { last_pane: n, bytes: vec![n as u8; 40].into(), unpacked: NonZeroU32::new(n as u32) })
+            .collect(),
         stored: vec![Bytes(vec![0xff; 20])],
         exemplars: Vec::new(),
         rules: Vec::new(),

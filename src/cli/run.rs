@@ -29,7 +29,7 @@ use crate::engine::local::Happening;
 use crate::engine::plan::Plan;
 use crate::engine::record::Restored;
 use crate::engine::transcript::Paint;
-use crate::runtime::{self, CHECKPOINT_EVERY, DeadLetterSink, DeskSnapshot, Parts, PlanInUse, Status};
+use crate::runtime::{self, DeadLetterSink, DeskSnapshot, Parts, PlanInUse, Status};
 
 /// How long others may take to leave our consumer group: a little longer than librdkafka's sessions are by default.
 const OTHERS_LEAVE_MAX: Duration = Duration::from_secs(50);
@@ -155,9 +155,10 @@ async fn serve(
     let dir = args.state.as_deref().or(config.state.as_ref().map(|state| &*state.dir));
     let default = Retention { keep: defaults::HISTORY_KEEP, rows_max: defaults::HISTORY_ROWS_MAX };
     let retention = config.state.as_ref().map_or(default, |state| state.history);
+    let every = config.state.as_ref().map_or(defaults::CHECKPOINT_EVERY, |state| state.checkpoint_every);
     let history = dir.map(|dir| keep::open(dir, retention, started)).transpose()?;
     let beginning = match dir {
-        Some(dir) => state::remember(dir, CHECKPOINT_EVERY, &world, history.as_deref())?,
+        Some(dir) => state::remember(dir, every.to_std(), &world, history.as_deref())?,
         None => {
             tracing::warn!(
                 "nothing outlives this process: after a restart, timers begin anew and open alerts are told again; \

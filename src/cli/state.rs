@@ -12,6 +12,8 @@ use crate::edge::disk::{Loaded, StateDir};
 use crate::edge::history::Recorder;
 use crate::edge::{clock, process};
 use crate::engine::desk::{Desk, DeskConfig, DeskInput, DeskOutput};
+use crate::engine::heard;
+use crate::engine::plan::Plan;
 use crate::engine::record::Restored;
 use crate::engine::state::ShardCut;
 use crate::model::WallTime;
@@ -69,7 +71,7 @@ pub(super) fn remember(
     let head = loaded.checkpoint.as_ref().map(|checkpoint| checkpoint.head.clone());
     let desk_seed = head.as_ref().map_or_else(seed, |head| head.seed);
     let same_desk = head.as_ref().is_none_or(|head| head.desk_meaning == meaning);
-    let (desk, restore) = revive(config, desk_seed, same_desk, &mut loaded, history);
+    let (desk, restore) = revive(config, &world.plan, desk_seed, same_desk, &mut loaded, history);
     let from = head.map(|head| From {
         number: head.number,
         taken_at: head.taken_at,
@@ -84,9 +86,11 @@ pub(super) fn remember(
     Ok(Beginning { desk, restore, memory: Some(memory), instance, from })
 }
 
-/// The desk as it was when the process before ended: the checkpoint, and everything that was logged after it.
+/// The desk as it was when the process before ended: the checkpoint, and everything that was logged after it. The shards' part
+/// of the checkpoint, with what the desk has heard since.
 fn revive(
     config: DeskConfig,
+    plan: &Plan,
     seed: u64,
     same_desk: bool,
     loaded: &mut Loaded,
@@ -111,7 +115,9 @@ fn revive(
         }
     }
     history.inspect(|history| history.made_again(false));
-    (desk, still_here(checkpoint.shards, loaded.entries.iter().map(|entry| &entry.input)))
+    let mut shards = still_here(checkpoint.shards, loaded.entries.iter().map(|entry| &entry.input));
+    heard::bring_in(&mut shards, plan, desk.alerts());
+    (desk, shards)
 }
 
 fn tell(from: Option<&From>, loaded: &Loaded, dir: &Path) {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use super::checked::{Config, Limits, LogConfig, LogFormat, ServerConfig, StreamConfig};
 use super::defaults;
 use super::raw::{RawConfig, RawLimits, RawLog, RawLogFormat, RawServer};
+use crate::model::time::Millis;
 use crate::notify::SecretRef;
 use crate::rule::diagnostic::{Code, Diagnostics, Place};
 use crate::rule::yaml;
@@ -136,6 +137,22 @@ impl<'a> Checker<'a> {
             self.log.error(Code::BadValue, at.place, "a limit of 0 lets nothing through").hint("write at least 1");
         }
         *into = at.value;
+    }
+
+    pub(super) fn length(
+        &mut self,
+        given: &Given<At<Millis>>,
+        key: &str,
+        default: Millis,
+        min: Millis,
+        max: Millis,
+    ) -> Millis {
+        let Some(at) = given.get() else { return default };
+        if at.value < min || at.value > max {
+            let message = format!("`{key}` is {}; {min} to {max} is possible", at.value);
+            self.log.error(Code::BadDuration, at.place, message);
+        }
+        at.value
     }
 
     fn shards(&mut self, at: &At<usize>) -> Option<usize> {

@@ -10,6 +10,7 @@ use crate::edge::history::Retention;
 use crate::edge::kafka::{self, KafkaSettings, SaslMechanism, Start};
 use crate::engine::desk::{DeskBounds, DeskConfig, ReceiverPolicy};
 use crate::model::schema::StreamSchema;
+use crate::model::time::Millis;
 use crate::notify::config::SlackTarget;
 use crate::notify::outbox::IntegrationPolicy;
 use crate::notify::{Integration, Kind, Receiver, Secret, SecretRef};
@@ -39,6 +40,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateConfig {
     pub dir: PathBuf,
+    pub checkpoint_every: Millis,
     pub history: Retention,
 }
 

@@ -30,6 +30,13 @@ pub const GROUP_BY: &str = "alertname";
 /// The file `foghorn check` and `foghorn run` look for.
 pub const FILE_NAME: &str = "foghorn.yaml";
 
+/// How often a checkpoint is taken, unless that costs too much.
+pub const CHECKPOINT_EVERY: Millis = Millis::from_secs(5);
+
+/// More often would be nothing but checkpoints; more rarely would be a long way to read again.
+pub const CHECKPOINT_EVERY_MIN: Millis = Millis::from_secs(1);
+pub const CHECKPOINT_EVERY_MAX: Millis = Millis::from_secs(600);
+
 /// A quarter: who looks back further does so in what they keep for good.
 pub const HISTORY_KEEP: Millis = Millis::from_secs(90 * 86_400);
 

@@ -202,11 +202,16 @@ yaml_map! {
         /// A directory of Foghorn's own, on a disk of this machine. It is made where it is missing.
         #[schemars(required)]
         pub dir: At<String>,
+        /// How often everything is written to a checkpoint, 1s to 10m; less often where that takes longer than a twentieth of
+        /// the time. What came since is read again after a crash.
+        #[schemars(extend("default" = defaults::CHECKPOINT_EVERY))]
+        pub checkpoint_every: At<Millis>,
         /// Alerts, notifications, rule sets and operators' actions, for looking back.
         pub history: RawHistory,
     }
     elsewhere {
         "path" ("dir"): "the directory stands under `dir`",
+        "checkpoint_interval" ("checkpoint_every"): "how often a checkpoint is taken stands under `checkpoint_every`",
     }
 }
 

@@ -201,7 +201,9 @@ impl Cells {
             }
             ShardInput::Assigned(sources) => self.assign(sources, out),
             ShardInput::Revoked(sources) => sources.iter().for_each(|source| self.forget(source, out)),
-            ShardInput::Reading { ref source, .. } | ShardInput::Gap { ref source, .. } => {
+            ShardInput::Reading { ref source, .. }
+            | ShardInput::Gap { ref source, .. }
+            | ShardInput::Topic { ref source, .. } => {
                 let source = source.clone();
                 self.tell(&source, input, out);
             }

@@ -9,6 +9,7 @@
 //! - `X2` a triple holds at most [`EXEMPLARS_MAX`], sorted
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::batch::{Batch, Column};
 use crate::model::position::Position;
@@ -18,9 +19,10 @@ use crate::model::time::EventTime;
 /// (rule, group, pane) triples of one feed that may hold exemplars at a time, about 1 KiB each at the most.
 pub const PANES_GROUPS_MAX: usize = 16_384;
 
-/// Candidates of one feed by (pane, rule, group). Rules are numbered within the feed.
+/// Candidates of one feed by (pane, rule, group). Rules are numbered within the feed. Checkpoints share the lists: those of
+/// panes that are over never change again.
 #[derive(Debug, Default)]
-pub struct Exemplars(BTreeMap<(i64, u32, u32), Vec<Exemplar>>);
+pub struct Exemplars(BTreeMap<(i64, u32, u32), Arc<Vec<Exemplar>>>);
 
 impl Exemplars {
     pub fn len(&self) -> usize {
@@ -32,7 +34,7 @@ impl Exemplars {
     }
 
     /// All of them by (pane, rule, group).
-    pub fn iter(&self) -> impl Iterator<Item = (&(i64, u32, u32), &Vec<Exemplar>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&(i64, u32, u32), &Arc<Vec<Exemplar>>)> {
         self.0.iter()
     }
 
@@ -57,7 +59,7 @@ impl Exemplars {
         if !self.wants(&(pane, rule, gid), exemplar.at) {
             return;
         }
-        let list = self.0.entry((pane, rule, gid)).or_default();
+        let list = Arc::make_mut(self.0.entry((pane, rule, gid)).or_default());
         let rank = |e: &Exemplar| (e.at, e.position.clone());
         let at = list.partition_point(|known| rank(known) <= rank(&exemplar));
         let repeated = at > 0 && list[at - 1] == exemplar;
@@ -67,8 +69,18 @@ impl Exemplars {
         }
     }
 
+    /// Puts a whole list in its place.
+    pub fn put_all(&mut self, pane: i64, rule: u32, gid: u32, list: Arc<Vec<Exemplar>>) {
+        let key = (pane, rule, gid);
+        if !self.0.contains_key(&key) && self.0.len() < PANES_GROUPS_MAX {
+            self.0.insert(key, list);
+            return;
+        }
+        list.iter().for_each(|exemplar| self.put(pane, rule, gid, exemplar.clone()));
+    }
+
     /// Takes out all of panes up to and including `pane`, in order.
-    pub fn take_through(&mut self, pane: i64) -> impl Iterator<Item = ((i64, u32, u32), Vec<Exemplar>)> + use<> {
+    pub fn take_through(&mut self, pane: i64) -> impl Iterator<Item = ((i64, u32, u32), Arc<Vec<Exemplar>>)> + use<> {
         let later = self.0.split_off(&(pane + 1, 0, 0));
         std::mem::replace(&mut self.0, later).into_iter()
     }

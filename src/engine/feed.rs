@@ -222,10 +222,9 @@ impl Book {
         }
     }
 
-    pub fn merge_exemplars(&mut self, key: &[u8], pane: i64, rule: u32, list: Vec<Exemplar>) {
-        let gid = self.index.find(key);
-        for exemplar in list {
-            gid.into_iter().for_each(|gid| self.exemplars.put(pane, rule, gid, exemplar.clone()));
+    pub fn merge_exemplars(&mut self, key: &[u8], pane: i64, rule: u32, list: Arc<Vec<Exemplar>>) {
+        if let Some(gid) = self.index.find(key) {
+            self.exemplars.put_all(pane, rule, gid, list);
         }
     }
 

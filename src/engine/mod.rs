@@ -10,6 +10,7 @@ pub mod change;
 pub mod desk;
 pub mod exemplars;
 pub mod feed;
+pub mod heard;
 pub mod journal;
 pub mod judge;
 pub mod limit;

@@ -39,10 +39,10 @@ use crate::engine::packet::{self, PaneReader, last_closed};
 use crate::engine::plan::{FeedPlan, Plan};
 use crate::engine::state::{Reread, SourceCut, Step};
 use crate::model::batch::{Batch, RawBatch, RefusedRow};
-use crate::model::position::{Loss, Position, SourceId};
+use crate::model::position::{Loss, Position, SourceId, TopicId};
 use crate::model::refusal::{Refusal, Scope};
 use crate::model::time::{EventTime, Millis, WallTime};
-pub use cut::positions;
+pub use cut::{positions, topics};
 pub use words::{
     DeadLetter, Peer, PeerExemplars, PeerPanes, Progress, ShardInput, ShardOutput, ShardStatus, StreamStatus,
 };
@@ -89,6 +89,8 @@ struct StreamState {
     covered_since: Option<EventTime>,
     /// The last offset taken from each partition (`S4`).
     offsets: BTreeMap<SourceId, i64>,
+    /// Of which topic the log is, by partition, where that is known.
+    topics: BTreeMap<SourceId, TopicId>,
     /// The last end that was come to in order, by partition (`S8`).
     ends: BTreeMap<SourceId, i64>,
     /// Partitions that were read before and may come back: where they go on.
@@ -142,6 +144,7 @@ impl Shard {
                     floor: EventTime::MIN,
                     covered_since: None,
                     offsets: BTreeMap::new(),
+                    topics: BTreeMap::new(),
                     ends: BTreeMap::new(),
                     parked: BTreeMap::new(),
                     away: BTreeMap::new(),
@@ -226,6 +229,11 @@ impl Shard {
                 });
             }
             ShardInput::Gap { source, lost } => self.lose(&source, lost, out),
+            ShardInput::Topic { source, topic } => {
+                for stream in self.streams.iter_mut().filter(|stream| stream.watermarks.mark(&source).is_some()) {
+                    stream.topics.insert(source.clone(), topic.clone());
+                }
+            }
             ShardInput::Cut(cut) => self.begin_cut(cut, false, out),
             ShardInput::LastCut(cut) => self.begin_cut(cut, true, out),
             ShardInput::Ended(source) => {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::time::Year;
 use crate::engine::pane_log::PaneBlock;
 use crate::model::labels::Labels;
-use crate::model::position::SourceId;
+use crate::model::position::{SourceId, TopicId};
 use crate::model::signal::{Exemplar, RuleMeta};
 use crate::model::time::EventTime;
 use crate::rule::hold::Hold;
@@ -105,10 +105,13 @@ pub struct SourceCut {
     pub gap: bool,
     /// Where the year of its stamps stands, if they have none of their own.
     pub year: Option<Year>,
+    /// Of which topic the log is in which `next` is a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<TopicId>,
 }
 
 /// What makes two feeds the same: they look at the same events in the same way.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FeedMeaning {
     pub stream: Arc<str>,
     /// A fingerprint of the stream's schema: another field behind a name is another stream.
@@ -122,7 +125,7 @@ pub struct FeedMeaning {
 }
 
 /// One feed of one shard.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeedCut {
     pub meaning: FeedMeaning,
     pub accs: Vec<AccCut>,
@@ -142,6 +145,13 @@ pub struct FeedCut {
     pub stored: Vec<Bytes>,
     pub exemplars: Vec<ExemplarsCut>,
     pub rules: Vec<RuleCut>,
+}
+
+impl FeedCut {
+    /// The end of the last pane that is judged; `None` before the first.
+    pub fn judged(&self) -> Option<EventTime> {
+        self.closed.map(|closed| EventTime((closed + 1).saturating_mul(self.meaning.pane)))
+    }
 }
 
 /// One accumulator: its spelling, and how its parts are read.
@@ -183,7 +193,7 @@ pub struct ExemplarsCut {
     pub rule: u32,
     pub pane: i64,
     pub key: Bytes,
-    pub list: Vec<Exemplar>,
+    pub list: Arc<Vec<Exemplar>>,
 }
 
 /// What makes a rule the one it was.

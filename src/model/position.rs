@@ -32,6 +32,11 @@ impl fmt::Display for SourceId {
     }
 }
 
+/// The id of a topic, as Kafka prints it. A topic that is deleted and made anew under the same name has another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TopicId(pub Arc<str>);
+
 /// One record's place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {

@@ -251,8 +251,8 @@ impl WallDesk {
     }
 
     /// Before the first checkpoint nothing can be promised, and people wait for it; but not for a disk that fails.
-    fn takes_operations(&mut self) -> bool {
-        let kept = self.memory.as_mut().is_none_or(|memory| memory.is_kept(&self.status));
+    fn takes_operations(&self) -> bool {
+        let kept = self.memory.as_ref().is_none_or(|memory| memory.is_kept(&self.status));
         kept || self.status.state.problem().is_some()
     }
 

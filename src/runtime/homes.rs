@@ -27,7 +27,7 @@ use crate::checkpoint::holdings::Holdings;
 use crate::edge::clock;
 use crate::edge::kafka::{Arrivals, ConsumerHandle, Handover, PublishError, Publishing, ResumePositions};
 use crate::engine::desk::Desk;
-use crate::engine::shard::positions;
+use crate::engine::shard::{positions, topics};
 use crate::engine::state::{CellCut, ShardCut};
 use crate::model::position::SourceId;
 use crate::model::time::WallTime;
@@ -95,7 +95,9 @@ impl Arrivals for Homes {
             let arrival = held.arrive(self.handover.member(), home, latest.remove(home), self.void_until);
             if let Arrival::Adopted { parcel, .. } = arrival {
                 self.resume.forget([home]);
-                self.resume.set(positions(std::slice::from_ref(&parcel.shard.0)));
+                let left = std::slice::from_ref(&parcel.shard.0);
+                self.resume.set(positions(left));
+                self.resume.set_topics(topics(left));
             }
         }
         Ok(())

@@ -10,7 +10,7 @@
 //! not come. It is said on `/readyz` and in the metrics, and mends with the first checkpoint that can be written.
 //!
 //! - `M1` what is committed to Kafka is never ahead of the newest checkpoint
-//! - `M2` checkpoints cost at most a twentieth of the time, up to one a minute: a big state is written less often
+//! - `M2` checkpoints cost at most a twentieth of the time, down to one a minute: a big state is written less often
 
 use std::io;
 use std::sync::Arc;
@@ -35,10 +35,7 @@ use crate::runtime::reload::{Reloads, Shards};
 use crate::runtime::shard::Order;
 use crate::runtime::status::{StatePart, Status};
 
-/// How often a checkpoint is taken, unless one takes longer than a twentieth of this.
-pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
-
-/// … and how rarely at most, whatever one costs: a restart reads again what came since.
+/// How rarely a checkpoint is taken for what one costs: a restart reads again what came since.
 const CHECKPOINT_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// How long shards and desk may take to give their cuts before that is said. A desk that is busy with slow receivers
@@ -52,6 +49,7 @@ pub struct Memory {
     pub log: DeskLog,
     /// The number of the next checkpoint.
     pub next: u64,
+    /// How often a checkpoint is taken, unless one takes longer than a twentieth of this.
     pub every: Duration,
     pub desk_meaning: u64,
     /// The desk's.
@@ -66,7 +64,8 @@ impl Memory {
         let Memory { dir, log, every, desk_meaning, seed, begun, .. } = self;
         let (to_keeper, desk) = mpsc::unbounded_channel();
         let mail = Alignment::new(shards);
-        let memory = DeskMemory { dir: dir.clone(), log: Some(log), begun, to_keeper, mail };
+        let needs = u64::from(!begun);
+        let memory = DeskMemory { dir: dir.clone(), log: Some(log), needs, to_keeper, mail };
         (memory, Store { dir, every, desk_meaning, seed, desk })
     }
 }
@@ -76,8 +75,9 @@ pub(super) struct DeskMemory {
     dir: Arc<StateDir>,
     /// `None` after the disk refused it, until the next cut.
     log: Option<DeskLog>,
-    /// There is a checkpoint.
-    begun: bool,
+    /// The checkpoint without which a restart does not read the log: the first, or the first after a log that has no end. 0
+    /// where what is on disk suffices.
+    needs: u64,
     to_keeper: mpsc::UnboundedSender<(u64, Option<DeskCut>)>,
     pub mail: Alignment<DeskMail>,
 }
@@ -91,7 +91,11 @@ impl DeskMemory {
             Ok(next) => {
                 let cut = desk.cut();
                 crash_point("checkpoint_cut");
-                match self.log.replace(next).map_or(Ok(()), DeskLog::seal) {
+                let sealed = self.log.replace(next).map(DeskLog::seal);
+                if !matches!(sealed, Some(Ok(()))) {
+                    self.needs = number;
+                }
+                match sealed.unwrap_or(Ok(())) {
                     Ok(()) => status.state.well(StatePart::Log),
                     Err(error) => self.fail(status, "the end of the desk's log cannot be written", &error),
                 }
@@ -129,9 +133,9 @@ impl DeskMemory {
     }
 
     /// Whether what is logged will be there after a crash.
-    pub fn is_kept(&mut self, status: &Status) -> bool {
-        self.begun = self.begun || status.state.report().saved.is_some();
-        self.begun && self.log.is_some()
+    pub fn is_kept(&self, status: &Status) -> bool {
+        let saved = status.state.report().saved.map_or(0, |(number, ..)| number);
+        self.log.is_some() && saved >= self.needs
     }
 
     pub fn sync(&mut self, status: &Status) {
@@ -310,5 +314,101 @@ impl Keeper {
                 return desk;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::alert::route::{Route, RouteTree};
+    use crate::checkpoint::dir::log_name;
+    use crate::engine::desk::{DeskConfig, ReceiverPolicy};
+    use crate::notify::outbox::IntegrationPolicy;
+
+    /// A desk's half over a real directory, and what a process that comes after it would find there.
+    struct World {
+        folder: tempfile::TempDir,
+        memory: DeskMemory,
+        store: Store,
+        desk: Desk,
+        status: Status,
+    }
+
+    impl World {
+        fn new() -> World {
+            let folder = tempfile::tempdir().expect("a folder");
+            let dir = Arc::new(StateDir::open(folder.path()).expect("it is ours"));
+            let mut loaded = dir.load().expect("it is empty");
+            let log = dir.resume_log(&mut loaded).expect("a log");
+            let (every, begun) = (Duration::from_secs(5), false);
+            let memory = Memory { next: loaded.next, log, every, desk_meaning: 1, seed: 1, begun, dir };
+            let (memory, store) = memory.split(1);
+            let routes = RouteTree::new(Route::to("hook")).expect("a tree");
+            let integrations = vec![IntegrationPolicy::new("webhook")];
+            let receivers = vec![ReceiverPolicy { name: "hook".into(), integrations }];
+            let desk = Desk::new(DeskConfig::new(routes, receivers, "http://foghorn").expect("a desk"), 1);
+            World { folder, memory, store, desk, status: Status::new(1, WallTime(0)) }
+        }
+
+        fn log(&mut self, at: i64) {
+            self.memory.log(WallTime(at), &DeskInput::Tick, &self.status);
+        }
+
+        /// Saves the checkpoint that the desk gave its cut for.
+        fn save(&mut self) {
+            let (number, cut) = self.store.desk.try_recv().expect("the desk said something");
+            let desk = cut.expect("a cut");
+            let program = "a test".to_owned();
+            let head = Head { number, taken_at: desk.now, program, clean: false, desk_meaning: 1, seed: 1 };
+            let saved = self.store.dir.save(&Checkpoint { head, shards: Vec::new(), desk }).expect("there is room");
+            self.status.state.saved(number, WallTime(0), saved);
+        }
+
+        /// A log of this number cannot be begun while there is a folder of that name.
+        fn bar(&self, number: u64) -> PathBuf {
+            let bar = self.folder.path().join(log_name(number));
+            fs::create_dir(&bar).expect("it is not there");
+            bar
+        }
+
+        /// The times of the inputs that a restart would find.
+        fn found(&self) -> Vec<i64> {
+            let loaded = self.store.dir.load().expect("it is readable");
+            loaded.entries.iter().map(|entry| entry.at.0).collect()
+        }
+    }
+
+    /// The disk takes no new log just then. What the same desk is told goes on in the old one; what its successor is told,
+    /// whose deliveries have the same numbers, must not, and is said not to be kept (`N2` in [`crate::runtime::reload`]).
+    #[test]
+    fn no_log_holds_what_two_desks_were_told() {
+        let mut world = World::new();
+        assert!(world.memory.cut(1, &mut world.desk, &world.status));
+        world.save();
+        world.log(10);
+        let bar = world.bar(2);
+        assert!(!world.memory.cut(2, &mut world.desk, &world.status));
+        world.log(20);
+        assert!(world.memory.is_kept(&world.status), "the log before goes on");
+        fs::remove_dir(&bar).expect("it is empty");
+        assert_eq!(world.found(), [10, 20]);
+
+        let bar = world.bar(3);
+        world.memory.cut_successor(3, &mut world.desk, &world.status);
+        world.log(30);
+        fs::remove_dir(&bar).expect("it is empty");
+        assert_eq!(world.found(), [10, 20], "the successor's are not among them");
+        assert!(!world.memory.is_kept(&world.status));
+
+        world.memory.cut_successor(4, &mut world.desk, &world.status);
+        world.log(40);
+        assert!(!world.memory.is_kept(&world.status), "the log before has no end");
+        (0..2).for_each(|_| assert!(world.store.desk.try_recv().expect("it said so").1.is_none()));
+        world.save();
+        assert!(world.memory.is_kept(&world.status));
+        assert_eq!(world.found(), [40]);
     }
 }

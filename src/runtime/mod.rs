@@ -30,7 +30,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::mpsc;
 
 pub use desk::{DRAIN_MAX, tell_dropped};
-pub use memory::{CHECKPOINT_EVERY, Memory};
+pub use memory::Memory;
 pub use operator::{Answered, Kept, Operations, Operators, operators};
 pub use reload::{Next, ReloadError, Reloaded, Reloader, Reloads, reloads};
 pub use shard::DeadLetterSink;
@@ -45,7 +45,7 @@ use crate::engine::feed::cut::RestoreError;
 use crate::engine::local::{Happening, Timeline};
 use crate::engine::merge::{LimitJoin, Relief, SignalMerger};
 use crate::engine::plan::Plan;
-use crate::engine::shard::{Peer, ShardError, positions};
+use crate::engine::shard::{Peer, ShardError, positions, topics};
 use crate::engine::stall::StallWatch;
 use crate::engine::state::ShardCut;
 use crate::engine::steady::SteadyClock;
@@ -136,6 +136,7 @@ impl Plant {
             ..
         } = parts;
         consumer.resume.set(positions(&restore));
+        consumer.resume.set_topics(topics(&restore));
         let local = sharing.is_some();
         // Shards do not go on from cells, nor cells from shards: of the other kind only the positions are of use.
         let changed = restore.iter().any(|cut| cut.cell.is_some() != local);

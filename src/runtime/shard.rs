@@ -147,6 +147,7 @@ fn inputs(event: SourceEvent, until_end: bool) -> Vec<ShardInput> {
         SourceEvent::Gap { gap, .. } => {
             vec![ShardInput::Gap { lost: gap.lost().filter(|_| !gap.is_rewind()), source: gap.source }]
         }
+        SourceEvent::Topic { source, topic } => vec![ShardInput::Topic { source, topic }],
         SourceEvent::EndOfPartition(ends) if until_end => {
             ends.into_iter().map(|end| ShardInput::Ended(end.source)).collect()
         }
@@ -188,14 +189,14 @@ impl Thread {
         let Some(cells) = machine.cells() else { return };
         let (shard, out) = (self.links.index, &mut self.out);
         let homes_here: BTreeSet<&SourceId> = sources.iter().map(|(_, home)| home).collect(); // two streams may read one
-        for home in homes_here.into_iter().cloned() {
-            let Some(arrival) = homes.arrived(&home) else { continue };
+        for home in homes_here {
+            let Some(arrival) = homes.arrived(home) else { continue };
             if let Some((tenure, left)) = arrival.taken_over()
                 && let Err(error) = cells.adopt(home.clone(), tenure, left, out)
             {
                 tracing::error!(%home, "what was left of a partition is damaged: {error}");
             }
-            let (input, cell) = arrival.told(&home);
+            let (input, cell) = arrival.told(home);
             mail(&self.links.desk, DeskMail::Home { shard, input, cell });
         }
     }

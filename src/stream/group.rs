@@ -204,6 +204,11 @@ impl GroupIndex {
         self.live == 0
     }
 
+    /// Bytes of all live groups' keys.
+    pub fn key_bytes(&self) -> usize {
+        self.places.iter().filter(|place| **place != Place::NONE).map(|place| place.len()).sum()
+    }
+
     /// One more than the largest id ever given: what arrays by id need.
     pub fn ids(&self) -> usize {
         self.places.len()

@@ -6,9 +6,16 @@ use foghorn::checkpoint::CRASH_POINTS;
 
 use crate::load::{Load, PARTITIONS, SERVICES, Spread};
 use crate::process::Foghorn;
-use crate::receivers::{Receivers, Transcript};
+use crate::receivers::{Receivers, Transcript, wait_until_told};
 use crate::support::cluster::{Cluster, Kind, unique};
-use crate::support::wait::PATIENCE;
+
+/// The service whose first bad time comes last. Of it nobody is told: somebody silences it before that at both, and the
+/// silence outlives every kill.
+const SILENCED: i64 = SERVICES - 1;
+
+fn name_of(service: i64) -> String {
+    format!("svc-{service:02}")
+}
 
 /// Two Foghorns on one topic: one is killed, the other is left alone.
 pub struct Pair {
@@ -42,6 +49,7 @@ impl Pair {
         twin.start(None);
         victim.wait_until_judging(started);
         twin.wait_until_judging(started);
+        [&victim, &twin].iter().for_each(|foghorn| foghorn.silence(&name_of(SILENCED)));
         Pair { load, victim, told, twin, twin_told, figures: Figures::default() }
     }
 
@@ -63,6 +71,7 @@ impl Pair {
         let started = Instant::now();
         self.victim.start(None);
         self.figures.recoveries.push(self.victim.wait_until_judging(started));
+        assert!(self.victim.is_silenced(&name_of(SILENCED)), "{}", self.victim.log());
     }
 
     /// Kills the victim, lets it kill itself at a crash point, and starts it for good.
@@ -77,37 +86,20 @@ impl Pair {
     /// Lets everything end, and compares.
     pub fn compare(mut self) {
         self.load.end();
-        self.wait_until_told();
+        let bad_times = self.load.bad_times() - self.load.clock.bad_times(SILENCED);
+        wait_until_told([&self.told, &self.twin_told], 2 * bad_times);
+        self.victim.assert_alive();
+        self.twin.assert_alive();
         let (victim, twin) = (self.told.transcript(), self.twin_told.transcript());
         assert_same(&twin, &victim, &self.victim.log());
         for service in 0..SERVICES {
-            let name = format!("svc-{service:02}");
+            let name = name_of(service);
             let of =
                 |status: &str| twin.values().filter(|said| said.status == status && said.alerts[0][1] == name).count();
-            let bad = self.load.clock.bad_times(service);
+            let bad = if service == SILENCED { 0 } else { self.load.clock.bad_times(service) };
             assert_eq!((of("firing"), of("resolved")), (bad, bad), "{name}, as the script has it");
         }
         self.assert_bounded();
-    }
-
-    /// Both were told of the end of everything: so many notifications as the script asks for, or patience ends.
-    fn wait_until_told(&mut self) {
-        let bad = self.load.bad_times();
-        let started = Instant::now();
-        while self.told.transcript().len() < 2 * bad || self.twin_told.transcript().len() < 2 * bad {
-            if started.elapsed() > PATIENCE {
-                eprintln!(
-                    "told {} and {} of {}",
-                    self.told.transcript().len(),
-                    self.twin_told.transcript().len(),
-                    2 * bad
-                );
-                return; // the comparison says what is missing
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.victim.assert_alive();
-        self.twin.assert_alive();
     }
 
     /// Without their keys receivers saw at most one more for each kill, and each says so.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::kills::{Chance, assert_same};
 use crate::load::{Load, PARTITIONS, Reader, Spread};
 use crate::process::{Foghorn, Probe};
-use crate::receivers::Receivers;
+use crate::receivers::{Receivers, wait_until_told};
 use crate::support::cluster::{Cluster, Kind, unique};
 use crate::support::wait::PATIENCE;
 
@@ -82,11 +82,7 @@ impl Team {
     fn compare(mut self) {
         self.load.end();
         let expected = 2 * self.load.bad_times();
-        let started = Instant::now();
-        let short = |told: &Receivers| told.transcript().len() < expected;
-        while (short(&self.told) || short(&self.twin_told)) && started.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until_told([&self.told, &self.twin_told], expected);
         let (team, twin) = (self.told.transcript(), self.twin_told.transcript());
         let (repeats, chat) = (self.told.repeats(), self.told.chat_repeats());
         eprintln!(

@@ -191,6 +191,19 @@ impl Foghorn {
         self.probe.metric(name)
     }
 
+    /// Has nobody told of a service for a day, which is on disk by then.
+    pub fn silence(&self, service: &str) {
+        let wish = format!(r#"{{"matchers":["service={service}"],"for":"1d","createdBy":"ada","comment":"by hand"}}"#);
+        let (status, answer) = self.probe.ask("POST /api/v1/silences", &wish).expect("it is there");
+        assert!(status == 200 && answer.contains("\"durable\":true"), "{status}: {answer}");
+    }
+
+    /// Whether that holds.
+    pub fn is_silenced(&self, service: &str) -> bool {
+        let (_, active) = self.get("/api/v1/silences?state=active").expect("it is there");
+        active.contains(&format!("\"{service}\""))
+    }
+
     /// Waits until something was judged in this life, which says that state, group and partitions are there. How long it
     /// took since `since`.
     pub fn wait_until_judging(&mut self, since: Instant) -> Duration {
@@ -218,12 +231,21 @@ impl Probe {
 
     /// Status and body of an answer; `None` while nobody answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.ask(&format!("GET {path}"), "")
+    }
+
+    fn ask(&self, request: &str, json: &str) -> Option<(u16, String)> {
         let log = self.log_of_this_life();
         let address = log.split("the page is on http://").nth(1)?;
         let address: String = address.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
         let mut stream = TcpStream::connect(address.trim_end_matches('.')).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+        let length = json.len();
+        write!(
+            stream,
+            "{request} HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
+        )
+        .ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let status = answer.split(' ').nth(1)?.parse().ok()?;

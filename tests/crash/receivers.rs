@@ -1,12 +1,15 @@
 //! Who is told, and what they saw. The stand-ins live in the test's process, so no kill reaches them.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use foghorn::edge::standins::{
     BOT_TOKEN, PagerDutyStandin, ROUTING_KEY, SlackStandin, Standins, WebhookStandin, silent,
 };
 use foghorn::notify::webhook::PERHAPS_REPEATED;
 use serde_json::Value;
+
+use crate::support::wait::PATIENCE;
 
 pub struct Receivers {
     standins: Standins,
@@ -23,6 +26,20 @@ pub struct Said {
 
 /// Notifications by their idempotency key.
 pub type Transcript = BTreeMap<String, Said>;
+
+/// Waits until all were told so many notifications as the script asks for. When patience ends, the comparison that follows says
+/// what is missing.
+pub fn wait_until_told(all: [&Receivers; 2], expected: usize) {
+    let started = Instant::now();
+    let told = || all.map(|receivers| receivers.transcript().len());
+    while told().iter().any(|told| *told < expected) {
+        if started.elapsed() > PATIENCE {
+            eprintln!("told {:?} of {expected}", told());
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 impl Receivers {
     pub fn start() -> Receivers {

@@ -115,6 +115,17 @@ impl Apache {
         made[0].as_ref().unwrap_or_else(|(name, error)| panic!("topic {name} was not created: {error}"));
     }
 
+    /// Deletes a topic, and waits until there is none of that name.
+    pub fn delete_topic(&self, name: &str) {
+        let gone = wait_for_answer(self.admin().delete_topics(&[name], &patient()));
+        gone[0].as_ref().unwrap_or_else(|(name, error)| panic!("topic {name} was not deleted: {error}"));
+        let admin = self.admin();
+        wait_until("the topic to be gone", || {
+            let metadata = admin.inner().fetch_metadata(None, PATIENCE).expect("the broker is there");
+            !metadata.topics().iter().any(|topic| topic.name() == name)
+        });
+    }
+
     /// Deletes the records of a partition before `offset`, as retention would.
     pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
         let mut list = rdkafka::TopicPartitionList::new();

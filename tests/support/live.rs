@@ -16,6 +16,22 @@ use super::wait::{PATIENCE, wait_for};
 /// Between two turns of traffic.
 pub const BEAT: Duration = Duration::from_millis(50);
 
+/// A rule file with one rule: ten errors of a service within two seconds. More keys of it, and more rules, may follow.
+pub const MANY_ERRORS: &str = "\
+groups:
+  - name: live
+    interval: 500ms
+    rules:
+      - alert: ManyErrors
+        from: requests
+        where: status >= 500
+        by: [service]
+        window: 2s
+        let: { errors: count(*) }
+        when: errors >= 10
+        keep_firing_for: 1s
+";
+
 /// The process; killed when a test fails before it is told to stop.
 struct Running(Child);
 
@@ -78,6 +94,11 @@ impl Live {
     pub fn kill_and_start(&mut self) {
         let _ = self.running.0.kill();
         let _ = self.running.0.wait();
+        self.start_again();
+    }
+
+    /// Starts it in the same folder, after it has ended.
+    pub fn start_again(&mut self) {
         self.running = run(self.folder.path(), &self.args);
     }
 
@@ -169,11 +190,20 @@ impl Live {
         self.running.signal(libc::SIGHUP);
     }
 
-    /// Asks it to end, and waits for that.
-    pub fn terminate(mut self) -> (ExitStatus, WebhookStandin, tempfile::TempDir) {
+    /// Asks it to end, and waits for that. Nothing about an orderly end is worth a warning.
+    pub fn stop(&mut self) -> ExitStatus {
+        let before = self.log().len();
         self.running.signal(libc::SIGTERM);
         let status = wait_for("the process to end", || self.running.0.try_wait().expect("a child"));
-        (status, self.webhook, self.folder)
+        let log = self.log();
+        let complaint = |line: &&str| [" WARN ", " ERROR "].iter().any(|level| line.contains(level));
+        assert_eq!(log[before..].lines().find(complaint), None, "{log}");
+        status
+    }
+
+    /// As [`Live::stop`], for good.
+    pub fn terminate(mut self) -> (ExitStatus, WebhookStandin, tempfile::TempDir) {
+        (self.stop(), self.webhook, self.folder)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 use foghorn::edge::kafka::{ConsumerConfig, ConsumerHandle, KafkaSettings, SourceEvent, StreamTopics, start};
+use foghorn::model::position::TopicId;
 use foghorn::model::{Position, SourceId};
 
 use super::wait::wait_until;
@@ -31,6 +32,8 @@ pub struct Seen {
     pub streams: Vec<usize>,
     /// Ours now.
     pub assigned: bool,
+    /// Whose log it is.
+    pub topic: Option<TopicId>,
     /// `assigned`, `100..200` for records, `gap@200..300`, `end@200`, `revoked`, `lost`; a run of records is told when it
     /// ends.
     told: Vec<String>,
@@ -124,6 +127,10 @@ impl Shard {
                 assert!(seen.assigned, "the gap {gap} came outside of an assignment");
                 assert_eq!(seen.streams, streams, "{gap}");
                 seen.note(format!("gap@{}..{}", gap.from, gap.to));
+            }
+            SourceEvent::Topic { source, topic } => {
+                let seen = self.seen.get_mut(&source).expect("topics come after their assignment");
+                seen.topic = Some(topic);
             }
             SourceEvent::EndOfPartition(ends) => {
                 for end in ends {

@@ -1,7 +1,7 @@
 //! What checkpoints cost: how long a shard takes no records, what is written, and how soon a restart judges again.
 //!
-//! The same work as the `memory` run, with a checkpoint every five seconds of wall time written to a temporary
-//! directory by another thread. Its row of the table counts the processor time of both, so the rows `memory` and
+//! The same work as the `memory` run, with a checkpoint every five seconds, written to a temporary directory by another
+//! thread. The clock for that stands still while events are made up, since nobody does so in a Foghorn that runs. Its row of the table counts the processor time of both, so the rows `memory` and
 //! `checkpoint` of one call say what checkpoints cost in all. Those are few, so the stall is then taken of
 //! [`STALLS`] more cuts that nobody writes, a batch apart.
 
@@ -13,12 +13,12 @@ use super::{BenchArgs, Feeder, Took, cpu_time};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::cli::CommandError;
 use crate::cli::load::World;
+use crate::config::defaults;
 use crate::edge::disk::{Saved, StateDir};
 use crate::edge::{clock, process};
 use crate::engine::desk::{Desk, DeskCut};
 use crate::engine::shard::{Shard, ShardInput, ShardOutput};
 use crate::engine::state::ShardCut;
-use crate::runtime::CHECKPOINT_EVERY;
 
 /// A directory that is gone when this is.
 struct Scratch(std::path::PathBuf);
@@ -80,7 +80,7 @@ pub(super) fn run(world: &World, args: &BenchArgs) -> Result<Took, CommandError>
         let (dir, desk) = (dir.clone(), Desk::new(world.desk(), 1).cut());
         move || cuts.into_iter().map(|(number, cut)| dir.save(&checkpoint(number, cut, &desk))).collect()
     });
-    let mut due = Instant::now();
+    let mut due = defaults::CHECKPOINT_EVERY.to_std();
     let mut took = Took { events: 0, cpu: Duration::ZERO, wall: Duration::ZERO };
     let cpu_of_writing = cpu_time();
     let mut making = Duration::ZERO;
@@ -90,8 +90,8 @@ pub(super) fn run(world: &World, args: &BenchArgs) -> Result<Took, CommandError>
         making += Duration::from_secs_f64(process::thread_cpu_seconds() - before);
         let wall = Instant::now();
         bench.take(records);
-        if Instant::now() >= due {
-            due = Instant::now() + CHECKPOINT_EVERY;
+        if took.wall >= due {
+            due = took.wall + defaults::CHECKPOINT_EVERY.to_std();
             let (number, cut, _) = bench.cut();
             to_writer.send((number, cut))?;
         }

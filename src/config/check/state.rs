@@ -11,9 +11,12 @@ use crate::rule::yaml::read::Given;
 impl Checker<'_> {
     pub fn state(&mut self, raw: &RawState) -> Option<StateConfig> {
         let history = self.history(raw.history.get());
+        let (default, min, max) =
+            (defaults::CHECKPOINT_EVERY, defaults::CHECKPOINT_EVERY_MIN, defaults::CHECKPOINT_EVERY_MAX);
+        let checkpoint_every = self.length(&raw.checkpoint_every, "checkpoint_every", default, min, max);
         match &raw.dir {
             Given::Yes(dir) if !dir.value.trim().is_empty() => {
-                Some(StateConfig { dir: self.folder.join(&dir.value), history })
+                Some(StateConfig { dir: self.folder.join(&dir.value), checkpoint_every, history })
             }
             Given::Yes(dir) => {
                 self.log.error(Code::BadValue, dir.place, "`dir` is empty");

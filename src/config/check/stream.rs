@@ -457,15 +457,6 @@ impl Checker<'_> {
         found
     }
 
-    fn length(&mut self, given: &Given<At<Millis>>, key: &str, default: Millis, min: Millis, max: Millis) -> Millis {
-        let Some(at) = given.get() else { return default };
-        if at.value < min || at.value > max {
-            let message = format!("`{key}` is {}; {min} to {max} is possible", at.value);
-            self.log.error(Code::BadDuration, at.place, message);
-        }
-        at.value
-    }
-
     fn budgets(&mut self, raw: &RawBudgets) -> Budgets {
         let default = Budgets::default();
         Budgets {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
@@ -128,19 +128,19 @@ fn give_up(consumer: &BaseConsumer<Context>) {
     }
 }
 
-/// Leaves the group, so that others get its partitions now and not when our session is over. `rdkafka` waits without end
-/// for that, and librdkafka can take as long as nobody answers.
+/// Leaves the group, so that others get its partitions now and not when our session is over. A client does so as it is
+/// dropped, and waits without end for it, as librdkafka can take as long as nobody answers; so it is dropped on a thread
+/// that need not be waited for. One that was closed before it is dropped is closed twice, and complains.
 fn leave(consumer: BaseConsumer<Context>) {
-    if consumer.close_queue().is_ok() {
-        let until = Instant::now() + LEAVING_MAX;
-        while !consumer.closed() && Instant::now() < until {
-            let _ = consumer.poll(Duration::from_millis(50));
-        }
-        if !consumer.closed() {
-            tracing::warn!("Kafka: nobody answers, so the group is left without a word");
-            // The client's threads stay until the process ends, which is what it is about to do.
-            std::mem::forget(consumer);
-        }
+    let (dropped, told) = crossbeam_channel::bounded::<()>(1);
+    let leaving = std::thread::Builder::new().name("kafka-leaving".into()).spawn(move || {
+        drop(consumer);
+        drop(dropped);
+    });
+    let waited = leaving.map(|_| told.recv_timeout(LEAVING_MAX));
+    if matches!(waited, Ok(Err(RecvTimeoutError::Timeout))) {
+        // The client's threads stay until the process ends, which is what it is about to do.
+        tracing::warn!("Kafka: nobody answers, so the group is left without a word");
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::KafkaError;
 use crate::model::batch::{ARENA_BYTES_MAX, RawBatch};
-use crate::model::position::{Gap, Position, SourceId};
+use crate::model::position::{Gap, Position, SourceId, TopicId};
 
 /// One step of a shard's input. Everything a shard is told about a partition comes through one channel, in order.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub enum SourceEvent {
     /// Kafka does not hold what was to be read next of this partition, which these streams read. The records before it
     /// have been told, those from `gap.to` on follow.
     Gap { gap: Gap, streams: Vec<usize> },
+    /// What is read of this partition, assigned before, is the log of this topic. Told where Kafka tells it.
+    Topic { source: SourceId, topic: TopicId },
 }
 
 /// How much a batch may hold, and how long a record may wait for company.

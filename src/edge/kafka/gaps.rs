@@ -18,6 +18,9 @@
 //! Reading always goes on at the start of what the log holds, also where `start` is `latest`: that speaks of partitions
 //! nobody has read before. After a rewind that means that what a recreated topic holds is read whole, and that records
 //! from before a cut are read again, which come late for their windows.
+//!
+//! A log that was made anew and is longer than our position makes no jump: the offset is there and means another record. Its
+//! topic's id is another one, which [`super::positions`] finds out at each assignment; then the gap is told at once.
 
 use std::cell::Cell;
 use std::cmp::Ordering;

@@ -30,7 +30,8 @@ use tokio::sync::oneshot;
 
 use super::KafkaError;
 use super::context::{self, Context};
-use super::native::{self, Queue, Room, Waker, controller};
+use super::lookup::has_controller;
+use super::native::{self, Queue, Room, Waker};
 use super::settings::KafkaSettings;
 use crate::checkpoint::parcel::{self, PARCEL_BYTES_MAX, Packed, Parcel, ParcelError};
 use crate::engine::desk::HomeCut;
@@ -302,7 +303,7 @@ fn ensure(
         settings.producer(&[])?.create_with_context(Receipts).map_err(|error| KafkaError::Client(error.to_string()))?;
     // A consumer that asks for a topic does not make it.
     let there = !partitions_of(consumer.client(), topic, within).unwrap_or_default().is_empty();
-    if !has_controller(admin.inner(), within) {
+    if !has_controller(admin.inner(), None, within) {
         let made = there || !partitions_of(admin.inner(), topic, within).unwrap_or_default().is_empty();
         let reason = "the cluster has no controller".to_owned();
         return made
@@ -333,14 +334,6 @@ fn ensure(
         false => Ok(check(&admin, topic)?),
         true => Err(HandoverError::NoTopic { topic: topic.to_owned(), reason }.into()),
     }
-}
-
-/// Whether somebody can be asked to make a topic, and how topics are kept. The embedded cluster has nobody, and makes a topic
-/// when a producer asks for it; such a request would only wait for its time to be over.
-fn has_controller<C: ClientContext>(client: &Client<C>, within: Duration) -> bool {
-    let Ok(metadata) = client.fetch_metadata(None, within) else { return true };
-    let controller = controller(client, within);
-    metadata.brokers().iter().any(|broker| Some(broker.id()) == controller)
 }
 
 /// Looks whether a topic that is there can be used, as far as Kafka says.

@@ -1,15 +1,17 @@
-//! Whether the topics are there, before anything is read.
+//! What the cluster says of itself: whether the topics are there, before anything is read, and whom to ask.
 //!
 //! A consumer that runs waits for a topic that is missing, and shows it as a problem. A rehearsal must not: it would wait
 //! for the end of something that never begins.
 
 use std::time::{Duration, Instant};
 
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 
 use super::KafkaError;
 use super::context::Context;
+use super::native::controller;
 use super::settings::KafkaSettings;
 use super::topics::{StreamTopics, Subscription};
 
@@ -37,6 +39,15 @@ pub fn check_topics(settings: &KafkaSettings, streams: &[StreamTopics], within: 
             Err(KafkaError::MissingTopic { stream, topic: topic.to_owned() })
         }
     }
+}
+
+/// Whether somebody can be asked to make a topic, how topics are kept, and for their ids. The embedded cluster has nobody,
+/// and makes a topic when a producer asks for it; such a request would only wait for its time to be over. Asked is for
+/// the cluster and one topic, or for all.
+pub(super) fn has_controller<C: ClientContext>(client: &Client<C>, topic: Option<&str>, within: Duration) -> bool {
+    let Ok(metadata) = client.fetch_metadata(topic, within) else { return true };
+    let controller = controller(client, within);
+    metadata.brokers().iter().any(|broker| Some(broker.id()) == controller)
 }
 
 /// Asks until there is an answer or time is up; then the reason, as the client has told it meanwhile.

@@ -1,7 +1,8 @@
 //! The few calls of librdkafka that `rdkafka` does not offer, made safe: queues of our own, messages handed over in
 //! bulk, the cached watermarks. All `unsafe` of the consumer is here.
 
-use std::ffi::{CStr, CString, c_void};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
@@ -13,6 +14,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientContext, TopicPartitionList};
 use rdkafka_sys as sys;
+
+use crate::model::position::TopicId;
 
 /// Wakes the consumer thread from its sleep. Made before the thread is.
 #[derive(Debug, Default)]
@@ -254,6 +257,54 @@ pub fn controller<C: ClientContext>(client: &Client<C>, within: Duration) -> Opt
     // SAFETY: the client is alive.
     let id = unsafe { sys::rd_kafka_controllerid(client.native_ptr(), within) };
     (id >= 0).then_some(id)
+}
+
+/// The ids of topics, as far as the cluster tells them. Waits for the answer. The cluster needs a broker that is its
+/// controller, or the answer is that time is up.
+pub fn topic_ids<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topics: &[&str],
+    within: Duration,
+) -> BTreeMap<String, TopicId> {
+    let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let within = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
+    let client = client_of(consumer).as_ptr();
+    let answers = Queue::new(consumer);
+    let mut ids = BTreeMap::new();
+    // SAFETY: the client and the queue are alive, the names are copied; what is made here is given back here, and what is
+    // read of the answer belongs to it and is copied before that goes. All calls take null for an answer without topics.
+    unsafe {
+        let options =
+            sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, within, ptr::null_mut(), 0);
+        let collection = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        sys::rd_kafka_DescribeTopics(client, collection, options, answers.queue.as_ptr());
+        sys::rd_kafka_TopicCollection_destroy(collection);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        let event = sys::rd_kafka_queue_poll(answers.queue.as_ptr(), within);
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        if !result.is_null() {
+            let mut count = 0;
+            let described = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+            for at in 0..count {
+                let topic = *described.add(at);
+                let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+                let unknown = id.is_null()
+                    || (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id))
+                        == (0, 0);
+                if !unknown {
+                    let name = CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic));
+                    let id = CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id));
+                    ids.insert(name.to_string_lossy().into_owned(), TopicId(id.to_string_lossy().into()));
+                }
+            }
+        }
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+    }
+    ids
 }
 
 /// Whether the client has a name in its group: from its joining until it has said that it leaves.

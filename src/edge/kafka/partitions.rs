@@ -10,6 +10,7 @@ use super::events::SourceEvent;
 use super::gaps::{LogStarts, end_of_gap};
 use super::native::Message;
 use super::outbox::{Handover, Lane, Outbox};
+use super::positions::Log;
 use super::status::{ProblemKind, Problems};
 use super::topics::{Subscription, shard_of};
 use crate::model::position::{Gap, Position, SourceId};
@@ -139,6 +140,17 @@ impl Intake {
         if let Some(partition) = self.find(source) {
             partition.begin = Some(offset);
         }
+    }
+
+    /// Tells the shard which log a partition has that was assigned a moment ago; if it is not the one that was to be gone on
+    /// with, that is a gap.
+    pub fn read(&mut self, log: Log, problems: &Problems) {
+        let Log { source, topic, anew_at } = log;
+        let Some(index) = self.partitions.iter().position(|partition| partition.source == source) else { return };
+        if let Some(from) = anew_at {
+            self.tell_gap(index, from, 0, problems);
+        }
+        self.outboxes[self.partitions[index].shard].tell(SourceEvent::Topic { source, topic });
     }
 
     /// Tells the shards that partitions go, after everything read of them. They are ours until [`Intake::remove`].
@@ -304,6 +316,11 @@ impl Intake {
         }
         let Some(from) = partition.position.or(partition.begin) else { return };
         let Some(to) = end_of_gap(from, offset, || log_starts.of(partition)) else { return };
+        self.tell_gap(index, from, to, problems);
+    }
+
+    fn tell_gap(&mut self, index: usize, from: i64, to: i64, problems: &Problems) {
+        let partition = &self.partitions[index];
         let gap = Gap { source: partition.source.clone(), from, to };
         let (shard, streams) = (partition.shard, partition.streams());
         let kind = if gap.is_rewind() { ProblemKind::Rewind } else { ProblemKind::Retention };

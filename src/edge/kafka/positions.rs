@@ -3,10 +3,10 @@
 //!
 //! librdkafka would find most of that out by itself. It is asked for here because what was wanted must be known when
 //! Kafka turns out to hold it no longer ([`super::gaps`]), and because librdkafka cannot start at a timestamp. That means
-//! requests that wait for an answer on the consumer thread: one to four an assignment, however many its partitions, each
+//! requests that wait for an answer on the consumer thread: three to six an assignment, however many its partitions, each
 //! bounded. Nothing is read meanwhile; nor would it be otherwise, as librdkafka pauses all while an assignment is open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
+use super::lookup::has_controller;
+use super::native::topic_ids;
 use super::settings::Start;
-use crate::model::position::{Position, SourceId};
+use crate::model::position::{Position, SourceId, TopicId};
 
 /// How long one request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(3);
@@ -26,14 +28,33 @@ const REQUEST_MAX: Duration = Duration::from_secs(3);
 /// the engine, which writes, and the consumer, which reads it at every assignment. It counts more than what the group
 /// has committed, so who gives up a partition's state must [`ResumePositions::forget`] it: the next owner moves on, and
 /// when the partition comes back only the group knows how far.
+///
+/// An offset means something in one log only. So with it stands the id of the topic whose log it was, where that is known:
+/// a topic that was made anew is told by that, however long its log has become.
 #[derive(Clone, Debug, Default)]
-pub struct ResumePositions(Arc<Mutex<BTreeMap<SourceId, i64>>>);
+pub struct ResumePositions(Arc<Mutex<BTreeMap<SourceId, Place>>>);
+
+#[derive(Clone, Debug, Default)]
+struct Place {
+    next: Option<i64>,
+    topic: Option<TopicId>,
+}
 
 impl ResumePositions {
     /// Says where to go on, for these partitions alone. What is known of others stays.
     pub fn set(&self, next: impl IntoIterator<Item = Position>) {
-        let next = next.into_iter().filter(|position| position.offset >= 0);
-        self.0.lock().extend(next.map(|position| (position.source, position.offset)));
+        let mut known = self.0.lock();
+        for Position { source, offset } in next.into_iter().filter(|position| position.offset >= 0) {
+            known.entry(source).or_default().next = Some(offset);
+        }
+    }
+
+    /// Says of which topics the logs are in which these partitions were read.
+    pub fn set_topics(&self, topics: impl IntoIterator<Item = (SourceId, TopicId)>) {
+        let mut known = self.0.lock();
+        for (source, topic) in topics {
+            known.entry(source).or_default().topic = Some(topic);
+        }
     }
 
     /// Leaves these partitions to what the group has committed.
@@ -45,7 +66,11 @@ impl ResumePositions {
     }
 
     pub fn get(&self, source: &SourceId) -> Option<i64> {
-        self.0.lock().get(source).copied()
+        self.0.lock().get(source)?.next
+    }
+
+    fn topic(&self, source: &SourceId) -> Option<TopicId> {
+        self.0.lock().get(source)?.topic.clone()
     }
 }
 
@@ -84,12 +109,16 @@ impl StartPositions {
         StartPositions { start, resume }
     }
 
-    /// Fills in the offsets of an assignment; none of them if something cannot be found out.
-    pub fn set(&self, consumer: &BaseConsumer<Context>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+    /// Fills in the offsets of an assignment; none of them if something cannot be found out. Says what the logs are, where
+    /// Kafka tells.
+    pub fn set(&self, consumer: &BaseConsumer<Context>, list: &mut TopicPartitionList) -> KafkaResult<Vec<Log>> {
         let mut starts = Starts::new();
         let mut open = Vec::new();
+        let logs = self.logs(consumer, sources(list));
+        let anew = |source: &SourceId| logs.iter().any(|log| log.source == *source && log.anew_at.is_some());
         for source in sources(list) {
             match self.resume.get(&source) {
+                Some(_) if anew(&source) => drop(starts.insert(source, Offset::Offset(0))),
                 Some(offset) => drop(starts.insert(source, Offset::Offset(offset))),
                 None => open.push(source),
             }
@@ -106,8 +135,35 @@ impl StartPositions {
                 element.set_offset(*offset)?;
             }
         }
-        Ok(())
+        let begun = |log: &Log| Position { source: log.source.clone(), offset: 0 };
+        self.resume.set(logs.iter().filter(|log| log.anew_at.is_some()).map(begun));
+        self.resume.set_topics(logs.iter().map(|log| (log.source.clone(), log.topic.clone())));
+        Ok(logs)
     }
+
+    /// The logs of these partitions. Nothing waits for that longer than once: where Kafka does not tell, a log that was made
+    /// anew shows when it ends before the position, and else not.
+    fn logs(&self, consumer: &BaseConsumer<Context>, sources: Vec<SourceId>) -> Vec<Log> {
+        let topics: BTreeSet<&str> = sources.iter().map(|source| &*source.topic).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        let asked = topics.first().is_some_and(|topic| has_controller(consumer.client(), Some(topic), REQUEST_MAX));
+        let ids = if asked { topic_ids(consumer, &topics, REQUEST_MAX) } else { BTreeMap::new() };
+        let log = |source: SourceId| {
+            let topic = ids.get(&*source.topic)?.clone();
+            let other = self.resume.topic(&source).is_some_and(|known| known != topic);
+            let anew_at = self.resume.get(&source).filter(|next| other && *next > 0);
+            Some(Log { source, topic, anew_at })
+        };
+        sources.into_iter().filter_map(log).collect()
+    }
+}
+
+/// The log that a partition has now.
+pub struct Log {
+    pub source: SourceId,
+    pub topic: TopicId,
+    /// Where reading was to go on in another log, of a topic of the same name.
+    pub anew_at: Option<i64>,
 }
 
 /// Starts at what the group has committed; returns the partitions for which that is nothing.

@@ -351,11 +351,14 @@ impl<'c> Reader<'c> {
     fn begin(&mut self, mut list: TopicPartitionList) {
         let arrived = self.arrivals.as_ref().map_or(Ok(()), |arrivals| arrivals.arrive(&sources(&list)));
         let set = |()| self.positions.set(self.consumer, &mut list).map_err(|error| error.to_string());
-        if let Err(why) = arrived.and_then(set) {
-            self.problems.add(ProblemKind::Start, &why);
-            self.moving = Some(Moving::Starting { list, again_at: Instant::now() + RETRY_AFTER });
-            return;
-        }
+        let logs = match arrived.and_then(set) {
+            Ok(logs) => logs,
+            Err(why) => {
+                self.problems.add(ProblemKind::Start, &why);
+                self.moving = Some(Moving::Starting { list, again_at: Instant::now() + RETRY_AFTER });
+                return;
+            }
+        };
         self.problems.clear(|kind| kind == ProblemKind::Start);
         self.intake.assign(sources(&list));
         for element in list.elements() {
@@ -365,6 +368,7 @@ impl<'c> Reader<'c> {
             }
             self.queues[self.intake.shard_of(&source)].adopt(&source.topic, source.partition);
         }
+        logs.into_iter().for_each(|log| self.intake.read(log, &self.problems));
         self.hold_kept();
         accept(self.consumer, &list);
     }

@@ -63,7 +63,14 @@ impl Book {
     }
 
     fn groups_cut(&self) -> GroupsCut {
-        let mut cut = GroupsCut::default();
+        let live = self.index.len();
+        let mut cut = GroupsCut {
+            gids: Vec::with_capacity(live),
+            ends: Vec::with_capacity(live),
+            keys: Bytes(Vec::with_capacity(self.index.key_bytes())),
+            last_seen: Vec::with_capacity(live),
+            assumed: Vec::new(),
+        };
         for gid in (0..self.groups.len() as u32).filter(|gid| self.index.is_live(*gid)) {
             let group = self.groups[gid as usize];
             cut.gids.push(gid);
@@ -78,7 +85,7 @@ impl Book {
     }
 
     fn exemplars_cut(&self) -> Vec<ExemplarsCut> {
-        let of = |((pane, rule, gid), list): (&(i64, u32, u32), &Vec<_>)| {
+        let of = |((pane, rule, gid), list): (&(i64, u32, u32), &Arc<Vec<_>>)| {
             self.index.is_live(*gid).then(|| ExemplarsCut {
                 rule: *rule,
                 pane: *pane,
@@ -292,8 +299,7 @@ pub fn carried(old: RuleMeaning, new: RuleMeaning, hold: Hold) -> Option<Hold> {
 /// The end of an alert whose rule cannot speak of it any more, at the last tick it could have.
 pub fn ended(feed: &FeedCut, rule: &Arc<RuleMeta>, active: &ActiveCut, because: ResolvedBecause) -> Signal {
     let ActiveCut { hold, labels, last_signal, annotations, .. } = active;
-    let judged = feed.closed.map(|closed| EventTime((closed + 1).saturating_mul(feed.meaning.pane)));
-    let at = judged.map_or(*last_signal, |judged| judged.max(*last_signal));
+    let at = feed.judged().map_or(*last_signal, |judged| judged.max(*last_signal));
     let transition = hold.end(because).1.unwrap_or(Transition::Dropped);
     Signal {
         rule: rule.clone(),

@@ -1,5 +1,7 @@
 //! Stage 1: rows into open panes, by groups that this shard numbers for itself.
 
+use std::sync::Arc;
+
 use super::panes_of;
 use crate::engine::exemplars::Exemplars;
 use crate::engine::limit;
@@ -156,7 +158,7 @@ impl Intake {
         &mut self,
         pane: i64,
         mut partial: impl FnMut(&GroupIndex, u32, i64, &PanePartial<'_>),
-        mut exemplar: impl FnMut(&GroupIndex, u32, i64, u32, Vec<Exemplar>),
+        mut exemplar: impl FnMut(&GroupIndex, u32, i64, u32, Arc<Vec<Exemplar>>),
     ) {
         let index = &self.index;
         self.visitors.closed();

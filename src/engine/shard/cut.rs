@@ -9,7 +9,7 @@ use crate::engine::limit::{self, LimitChange, LimitNews};
 use crate::engine::packet::{self, last_closed};
 use crate::engine::plan::FeedPlan;
 use crate::engine::state::{Bytes, ExemplarsCut, FeedCut, RuleCut, ShardCut, SourceCut, StreamCut};
-use crate::model::position::{Loss, Position, SourceId};
+use crate::model::position::{Loss, Position, SourceId, TopicId};
 use crate::model::signal::{ResolvedBecause, RuleMeta, Signal};
 use crate::model::time::{EventTime, Millis, WallTime};
 use crate::stream::watermark::{Low, Mark};
@@ -341,6 +341,7 @@ impl StreamState {
             live: true,
             gap: self.gaps.contains(source),
             year: self.decoder.years().iter().find(|(known, _)| known == source).map(|(_, year)| *year),
+            topic: self.topics.get(source).cloned(),
         })
     }
 
@@ -388,6 +389,7 @@ impl StreamState {
             self.parked.extend(self.source_cut(source).map(|cut| (source.clone(), cut)));
             self.watermarks.revoke(source);
             self.offsets.remove(source);
+            self.topics.remove(source);
             self.gaps.remove(source);
             self.missing.insert(source.clone());
         }
@@ -400,7 +402,7 @@ impl StreamState {
         if self.away.remove(source).is_some() {
             return; // it stands where it stood
         }
-        let Some(SourceCut { next, mark, year, gap, .. }) = self.parked.remove(source) else {
+        let Some(SourceCut { next, mark, year, gap, topic, .. }) = self.parked.remove(source) else {
             self.watermarks.assign(source, EventTime::MIN);
             return;
         };
@@ -411,6 +413,7 @@ impl StreamState {
         if let Some(next) = next {
             self.offsets.insert(source.clone(), next - 1);
         }
+        self.topics.extend(topic.map(|topic| (source.clone(), topic)));
         if let Some(year) = year {
             self.decoder.resume_years(&[(source.clone(), year)]);
         }
@@ -511,6 +514,21 @@ fn newer(one: &SourceCut, other: &SourceCut) -> bool {
 /// Where reading goes on after a checkpoint: the next record of each partition; the first that any stream has not seen
 /// where several streams read it.
 pub fn positions(cuts: &[ShardCut]) -> Vec<Position> {
+    let mut next: BTreeMap<&SourceId, i64> = BTreeMap::new();
+    for ((_, source), offset) in newest(cuts).iter().filter_map(|(key, cut)| Some((key, cut.next?))) {
+        let known = next.entry(source).or_insert(offset);
+        *known = (*known).min(offset);
+    }
+    next.into_iter().map(|(source, offset)| Position { source: source.clone(), offset }).collect()
+}
+
+/// Of which topics the logs are that these are positions in.
+pub fn topics(cuts: &[ShardCut]) -> Vec<(SourceId, TopicId)> {
+    newest(cuts).into_values().filter_map(|cut| Some((cut.source.clone(), cut.topic.clone()?))).collect()
+}
+
+/// What is known of each partition, by stream.
+fn newest(cuts: &[ShardCut]) -> BTreeMap<(&str, &SourceId), &SourceCut> {
     let mut newest: BTreeMap<(&str, &SourceId), &SourceCut> = BTreeMap::new();
     for stream in cuts.iter().flat_map(|cut| &cut.streams) {
         for source in &stream.sources {
@@ -520,10 +538,5 @@ pub fn positions(cuts: &[ShardCut]) -> Vec<Position> {
             }
         }
     }
-    let mut next: BTreeMap<&SourceId, i64> = BTreeMap::new();
-    for ((_, source), offset) in newest.iter().filter_map(|(key, cut)| Some((key, cut.next?))) {
-        let known = next.entry(source).or_insert(offset);
-        *known = (*known).min(offset);
-    }
-    next.into_iter().map(|(source, offset)| Position { source: source.clone(), offset }).collect()
+    newest
 }

@@ -1,12 +1,13 @@
 //! What a shard is told and what it says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::feed::{FeedCounts, RuleStatus};
 use crate::engine::limit::LimitNews;
 use crate::engine::state::ShardCut;
 use crate::model::batch::RawBatch;
-use crate::model::position::{Loss, Position, SourceId};
+use crate::model::position::{Loss, Position, SourceId, TopicId};
 use crate::model::refusal::{Refusal, RefusalCounts};
 use crate::model::signal::{Exemplar, Signal};
 use crate::model::time::{EventTime, WallTime};
@@ -43,6 +44,11 @@ pub enum ShardInput {
     Gap {
         source: SourceId,
         lost: Option<u64>,
+    },
+    /// What is read of this partition is the log of this topic.
+    Topic {
+        source: SourceId,
+        topic: TopicId,
     },
     /// A checkpoint is taken; its number.
     Cut(u64),
@@ -153,7 +159,7 @@ pub struct PeerExemplars {
     pub pane: i64,
     pub rule: u32,
     pub key: Vec<u8>,
-    pub list: Vec<Exemplar>,
+    pub list: Arc<Vec<Exemplar>>,
 }
 
 /// A record that could not be decoded, whole.

@@ -21,9 +21,11 @@ use super::receivers::Answer;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::arrival::still_here;
 use crate::checkpoint::dir::{Dir, Log};
+use crate::checkpoint::log::LogEntry;
 use crate::engine::align::Alignment;
 use crate::engine::cells::Said;
 use crate::engine::desk::{Desk, DeskInput};
+use crate::engine::heard;
 use crate::engine::limit::LimitNews;
 use crate::engine::machine::Machine;
 use crate::engine::merge::{LimitJoin, Relief};
@@ -149,16 +151,21 @@ impl Member {
         dir.tidy()?;
         let mut loaded = dir.load().map_err(|error| io::Error::other(format!("{error:?}")))?;
         let seed = outside.options.seed;
-        let mut desk = Desk::new(outside.stage.desk(outside.options), seed);
+        let config = outside.stage.desk(outside.options, &plan);
+        let meaning = config.meaning();
+        let mut desk = Desk::new(config, seed);
         let checkpoint = loaded.checkpoint.take();
         let has_past = checkpoint.is_some();
-        let mut cuts = Vec::new();
+        let (mut cuts, mut foreign) = (Vec::new(), false);
         if let Some(Checkpoint { head, shards: found, desk: cut }) = checkpoint {
             outside.say(format!("goes on from checkpoint {} and {} inputs", head.number, loaded.entries.len()));
             let mut out = Vec::new();
             desk.restore(cut, &mut out);
+            foreign = head.desk_meaning != meaning;
             if !outside.options.sabotaged(Sabotage::ForgetLog) {
-                for entry in &loaded.entries {
+                // Under other routes the same numbers name other deliveries.
+                let ours = |entry: &&LogEntry| !foreign || !matches!(entry.input, DeskInput::Receipt { .. });
+                for entry in loaded.entries.iter().filter(ours) {
                     out.clear();
                     desk.handle(entry.at, entry.input.clone(), &mut out);
                     if let DeskInput::Signals(signals) = &entry.input {
@@ -170,8 +177,12 @@ impl Member {
                 true => found,
                 false => still_here(found, loaded.entries.iter().map(|entry| &entry.input)),
             };
+            heard::bring_in(&mut cuts, &plan, desk.alerts());
         }
         outside.watch.starts(life, &cuts, std::mem::take(&mut outside.power_was_cut));
+        if foreign {
+            outside.watch.goes_by_other_routes();
+        }
         if let (true, all) = outside.watch.forgets() {
             outside.tellings.forgets(outside.host, all);
         }

@@ -99,14 +99,16 @@ pub const BOUNDS: DeskBounds = DeskBounds {
 };
 
 pub struct Stage {
-    /// The rules as they are and as they are edited.
+    /// The rules as they are and as they are edited, with routes to match ([`Stage::desk`]).
     pub plans: [Arc<Plan>; 2],
     /// The same, each `local: true`.
     pub local: [Arc<Plan>; 2],
 }
 
 impl Stage {
-    pub fn desk(&self, options: &Options) -> DeskConfig {
+    /// Receivers and routes as they stand beside the rules of a plan: edited rules come with edited routes.
+    pub fn desk(&self, options: &Options, plan: &Arc<Plan>) -> DeskConfig {
+        let edited = Arc::ptr_eq(plan, &self.plans[1]);
         let retry = RetryPolicy {
             backoff_max: Millis::from_secs(8),
             give_up_after: Millis::from_secs(60),
@@ -128,7 +130,8 @@ impl Stage {
             group_wait: Some(Millis::ZERO),
             ..Route::to("hook")
         };
-        let all = Route { group_by: by("alertname"), ..Route::to("ops") };
+        let group_interval = edited.then_some(Millis::from_secs(5));
+        let all = Route { group_by: by("alertname"), group_interval, ..Route::to("ops") };
         let root = Route {
             group_wait: Some(Millis::from_secs(2)),
             group_interval: Some(Millis::from_secs(10)),

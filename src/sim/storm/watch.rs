@@ -198,6 +198,12 @@ impl Watch {
         }
     }
 
+    /// … and under other routes than those by which its log was written. What was sent since the checkpoint may be sent again, and
+    /// at another moment, so that nothing is left to be marked.
+    pub fn goes_by_other_routes(&mut self) {
+        (self.seen.forgot_at_life, self.seen.marks_from_life) = (self.seen.life, self.seen.life);
+    }
+
     /// Whether the process that begins does so without something that was done before it: answers that were heard, and
     /// anything at all.
     pub fn forgets(&self) -> (bool, bool) {
@@ -338,12 +344,7 @@ impl Watch {
             Change::Fired | Change::FiredAgain { .. } => {
                 self.fired.insert((rule, svc, signal.active_since.0, fired_at));
             }
-            Change::Resolved => {
-                // A shard that lost what made it fire ends what it only knows as pending: what ends is what was heard.
-                let heard = self.fired.iter().filter(|e| (e.0, e.1) == (rule, svc)).map(|e| e.3).max();
-                let fired_at = signal.fired_at.map_or(heard.unwrap_or(fired_at), |at| at.0);
-                self.ended.insert((rule, svc, fired_at, signal.at.0));
-            }
+            Change::Resolved => drop(self.ended.insert((rule, svc, fired_at, signal.at.0))),
             _ => {}
         }
     }

@@ -25,6 +25,11 @@ pub(super) struct Place {
 impl Place {
     pub(super) const NONE: Place = Place { unit: u32::MAX, len: u32::MAX };
 
+    /// Bytes of the key.
+    pub(super) fn len(self) -> usize {
+        self.len as usize
+    }
+
     /// Units taken: an empty key takes one, too, so that no two keys share a place.
     fn units(self) -> u32 {
         self.len.div_ceil(UNIT as u32).max(1)

@@ -170,7 +170,7 @@ impl Member {
 
     /// Gives way to another desk. Deliveries under way go on, and their receipts are for it.
     fn give_way(&mut self, outside: &mut Outside<'_>, number: u64, relief: &Relief) {
-        let next = Desk::new(outside.stage.desk(outside.options), outside.options.seed);
+        let next = Desk::new(outside.stage.desk(outside.options, &self.plan), outside.options.seed);
         let old = std::mem::replace(&mut self.desk, next);
         let mut out = Vec::new();
         self.desk.restore({ old }.cut(), &mut out);

@@ -127,7 +127,7 @@ impl Member {
             taken_at: desk.now,
             program: "the storm".to_owned(),
             clean: false,
-            desk_meaning: 0,
+            desk_meaning: outside.stage.desk(outside.options, &self.plan).meaning(),
             seed: outside.options.seed,
         };
         let positions = positions(&shards);
