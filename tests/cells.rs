@@ -14,7 +14,7 @@ use foghorn::engine::shard::{ShardInput, ShardOutput};
 use foghorn::engine::state::{CellCut, CellStart, ShardCut};
 use foghorn::model::batch::RawBatchBuilder;
 use foghorn::model::position::SourceId;
-use foghorn::model::{Signal, Transition, WallTime};
+use foghorn::model::{EventTime, Refusal, Signal, Transition, WallTime};
 use foghorn::notify::outbox::IntegrationPolicy;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -143,14 +143,18 @@ impl Member {
         through_bytes(vec![left.0]).into_iter().map(CellCut).next().expect("as many as before")
     }
 
-    /// The process ends and another one goes on from its checkpoint.
-    fn crash(&mut self, plan: &Arc<Plan>, number: u64, owned: &[usize]) {
-        self.handle(ShardInput::Cut(number));
+    fn cuts(&mut self, ask: ShardInput) -> Vec<ShardCut> {
+        self.handle(ask);
         let states = self.said.extract_if(.., |said| matches!(said, Said::Cut { .. })).find_map(|said| match said {
             Said::Cut { states, .. } => Some(states),
             _ => None,
         });
-        let states = through_bytes(states.expect("it was asked for"));
+        through_bytes(states.expect("it was asked for"))
+    }
+
+    /// The process ends and another one goes on from its checkpoint.
+    fn crash(&mut self, plan: &Arc<Plan>, number: u64, owned: &[usize]) {
+        let states = self.cuts(ShardInput::Cut(number));
         self.cells = Cells::new(plan.clone(), 0).expect("it decodes").with_cuts();
         self.cells.restore(states.iter(), &mut self.said).expect("panes are whole");
         self.handle(ShardInput::Assigned(owned.iter().map(|partition| (0, source(*partition))).collect()));
@@ -382,4 +386,62 @@ fn a_partition_that_begins_in_the_midst_of_its_log_is_unknown_until_its_windows_
 fn newest(records: &[String]) -> i64 {
     let at = |record: &String| record["{\"ts\":".len()..].split(',').next().and_then(|at| at.parse().ok());
     records.iter().filter_map(at).max().unwrap_or(i64::MIN)
+}
+
+/// A partition is taken over between two looks at the clock, and the first of its events is of tomorrow: it must not move
+/// the partition's time there.
+#[test]
+fn a_partition_that_arrives_knows_what_time_it_is() {
+    let plan = plan(&RULES.replace("future_max: 100y", "future_max: 1m"));
+    let now = 1_767_225_600_000;
+    let mut member = Member::new(&plan);
+    member.handle(ShardInput::Wall(WallTime(now)));
+    member.take(0, 1, None);
+    let event = |at: i64| format!(r#"{{"ts":{at},"shop":"0-0","ok":true,"took":1.5}}"#);
+    member.read(&[vec![event(now + 86_400_000), event(now)]], &[(0, 0, 2)]);
+    let stream = &member.cells.status().streams[0];
+    assert_eq!(stream.refused.get(Refusal::Future), 1);
+    assert_eq!(stream.watermark, Some(EventTime(now - 5_000)));
+}
+
+/// Of partitions that went the counters stay. Under rules that were edited since, those of streams do; feeds and rules are
+/// others, and are not to be shown under their predecessors' names, or not at all.
+#[test]
+fn what_was_counted_of_partitions_that_went_is_counted_under_other_rules() {
+    let records = records(&mut StdRng::seed_from_u64(1));
+    let (before, after) = RULES.split_once("      - alert: Slow").expect("a rule of its own feed");
+    let fewer = format!("{before}{}", after.split_at(after.find("      - alert: Gone").expect("one after it")).1);
+    let (all, fewer) = (plan(RULES), plan(&fewer));
+    for (old, new) in [(&all, &fewer), (&fewer, &all)] {
+        let mut member = Member::new(old);
+        member.take(0, 1, None);
+        member.take(1, 1, None);
+        member.read(&records, &[(0, 0, 50), (1, 0, 40)]);
+        member.leave(0);
+        let cuts = member.cuts(ShardInput::LastCut(1));
+        let mut next = Member::new(new);
+        next.cells.restore(cuts.iter(), &mut next.said).expect("they were just cut");
+        next.cells.succeed(&member.cells, &mut next.said);
+        next.read(&records, &[(1, 40, 60)]);
+        let status = next.cells.status();
+        assert_eq!(status.streams[0].records, 110);
+        assert_eq!(status.streams[0].feeds.iter().map(|feed| feed.rows).collect::<Vec<_>>(), vec![20; new.feeds.len()]);
+        assert_eq!(status.rules.len(), new.feeds.iter().map(|feed| feed.rules.len()).sum::<usize>());
+    }
+}
+
+/// The clock was an hour fast as the process started, and was put right: what it restored and does not get is not kept, and
+/// shown as firing, for that hour.
+#[test]
+fn a_partition_that_nobody_claims_is_given_up_although_the_clock_went_back() {
+    let plan = plan(RULES);
+    let mut member = Member::new(&plan);
+    member.take(0, 1, None);
+    member.crash(&plan, 1, &[]);
+    let now = 1_767_225_600_000;
+    member.handle(ShardInput::Wall(WallTime(now + 3_600_000)));
+    member.handle(ShardInput::Wall(WallTime(now)));
+    assert_eq!(member.cells.tenure(&source(0)), Some(1));
+    member.handle(ShardInput::Wall(WallTime(now + 60_000)));
+    assert_eq!(member.cells.tenure(&source(0)), None);
 }

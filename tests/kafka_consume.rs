@@ -251,6 +251,10 @@ impl Arrivals for NobodyKnows {
     fn begin(&self, source: &SourceId, _: &[usize], at: CellStart) {
         self.0.lock().expect("nobody panicked").insert(source.partition, at);
     }
+
+    fn read(&self, _: &[SourceId]) {}
+
+    fn depart(&self, _: &[SourceId]) {}
 }
 
 /// One was committed, one starts at its end, one is behind its end, and one has nothing before its start.

@@ -16,7 +16,9 @@ fn plan(rules: &str) -> Arc<Plan> {
 }
 
 fn stage() -> Stage {
-    Stage { local: plan(&stage::local()), plans: [plan(stage::RULES), plan(&stage::edited())] }
+    let (rules, edited) = (stage::RULES, stage::edited());
+    let local = [plan(&stage::local(rules)), plan(&stage::local(&edited))];
+    Stage { plans: [plan(rules), plan(&edited)], local }
 }
 
 fn show(report: &Report) -> String {
@@ -116,6 +118,32 @@ fn moves_between_two_members_change_nothing_of_what_is_said() {
         exact += usize::from((&report.inexact, &report.torn) == (&None, &None));
     }
     assert!(exact >= 5, "{exact} of 6 are compared wholly");
+}
+
+/// Standstills and a handover topic that is away cost what is documented and no more: nothing of what is said, and of what is
+/// told a repeat.
+#[test]
+fn standstills_and_missing_parcels_change_nothing_of_what_is_said() {
+    let stage = stage();
+    let faults = [Fault::Freeze, Fault::Parcels, Fault::Kill, Fault::Rebalance];
+    for seed in 70..76 {
+        let report = storm::run(&of_two(seed, &faults[..1 + seed as usize % 4]), &stage, true);
+        assert_eq!((&report.broken, &report.torn), (&None, &None), "{}", show(&report));
+        assert!(report.lines.iter().any(|line| line.contains("StandStill(")), "{}", show(&report));
+    }
+}
+
+/// What happens to a log, a disk, a clock or the rules happens to two members as to one.
+#[test]
+fn two_members_bear_what_one_bears() {
+    let stage = stage();
+    let (disks, clocks) = ([Fault::DiskFull, Fault::Rot, Fault::Kill], [Fault::Clock, Fault::Future, Fault::Rebalance]);
+    let (logs, people) =
+        ([Fault::Retention, Fault::Recreate, Fault::Freeze], [Fault::Silence, Fault::Reload, Fault::Crowd]);
+    for (seed, faults) in (80..).zip([disks, clocks, logs, people]) {
+        let report = storm::run(&of_two(seed, &faults), &stage, false);
+        assert!(report.broken.is_none(), "{}", show(&report));
+    }
 }
 
 #[test]
@@ -242,6 +270,11 @@ fn of_two(seed: u64, faults: &[Fault]) -> Options {
 #[test]
 fn v4_what_fires_and_begins_anew_without_its_parcel_is_noticed() {
     caught_in(|seed| of_two(seed, &[Fault::Rebalance]), Sabotage::LoseParcel, "V4");
+}
+
+#[test]
+fn v13_what_was_told_and_is_told_anew_without_its_parcel_is_noticed() {
+    caught_in(|seed| of_two(seed, &[Fault::Rebalance]), Sabotage::LoseParcel, "V13");
 }
 
 #[test]

@@ -5,7 +5,13 @@
 //! only one of a time before rules that were not local told what was to be told, it begins, under the next tenure. Where it
 //! begins within its log, it is read from further back, for its windows ([`super::look_back`]).
 //!
+//! Who stood still may adopt a partition that the group has given to another meanwhile, before it hears of that; its parcel
+//! then has a higher tenure than those of the owner. It hears of the group within seconds. So whoever is outpaced for longer
+//! and hears nothing of the kind is the owner, and contests: its parcels have a higher tenure still. Without that it would say
+//! nothing until the partition moves.
+//!
 //! - `O1` a cell goes on only under the tenure it has; a higher one in the newest parcel says that somebody took over
+//! - `O4` the owner of a partition, as the group has it, is not outpaced for long
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,11 +20,14 @@ use super::parcel::Parcel;
 use crate::engine::desk::{Desk, DeskInput};
 use crate::engine::record::{PartitionEvent, PartitionRecord};
 use crate::engine::state::{CellCut, CellName, CellStart, ShardCut};
-use crate::model::WallTime;
 use crate::model::position::SourceId;
+use crate::model::{Millis, WallTime};
 
 /// The tenure of a partition's first owner.
 pub const FIRST: u64 = 1;
+
+/// How long an owner is outpaced before it contests: longer than it takes to hear that one is no owner any more.
+const CONTEST_AFTER: Millis = Millis::from_secs(10);
 
 /// How a partition comes to a member.
 #[derive(Clone, Debug)]
@@ -140,6 +149,10 @@ struct Known {
     cell: Arc<CellCut>,
     /// The group has given us its partition since this process began. Else a parcel of it might hide its owner's.
     ours: bool,
+    /// Since when somebody else's parcel has a higher tenure.
+    outpaced: Option<WallTime>,
+    /// The tenure that parcels have at least.
+    least: u64,
 }
 
 impl KnownCells {
@@ -147,8 +160,12 @@ impl KnownCells {
     pub fn take(&mut self, cells: impl IntoIterator<Item = Arc<CellCut>>) {
         for cell in cells {
             if let Some(name) = cell.name() {
-                let ours = self.0.get(&name.home).is_some_and(|known| known.ours);
-                self.0.insert(name.home.clone(), Known { cell, ours });
+                let home = name.home.clone();
+                let (ours, outpaced, least) = match self.0.remove(&home) {
+                    Some(Known { ours, outpaced, least, .. }) => (ours, outpaced, least),
+                    None => (false, None, FIRST),
+                };
+                self.0.insert(home, Known { cell, ours, outpaced, least });
             }
         }
     }
@@ -165,9 +182,31 @@ impl KnownCells {
         self.0.remove(home);
     }
 
-    /// A cell whose partition is ours.
-    pub fn ours(&self, home: &SourceId) -> Option<&Arc<CellCut>> {
-        self.0.get(home).filter(|known| known.ours).map(|known| &known.cell)
+    /// A cell whose partition is ours, as it goes into a parcel.
+    pub fn ours(&self, home: &SourceId) -> Option<CellCut> {
+        self.0.get(home).filter(|known| known.ours).map(|known| known.in_tenure(&known.cell))
+    }
+
+    /// The cell of a partition that leaves, as it goes into its last parcel.
+    pub fn last(&self, home: &SourceId, cell: &CellCut) -> CellCut {
+        self.0.get(home).map_or_else(|| cell.clone(), |known| known.in_tenure(cell))
+    }
+
+    /// Looks who is outpaced (`O4`), where `outpacing` is the higher tenure that somebody else has of a partition. To be called
+    /// every few seconds. Returns the partitions that are contested from now on.
+    pub fn contest(&mut self, now: WallTime, outpacing: impl Fn(&SourceId, u64) -> Option<u64>) -> Vec<SourceId> {
+        let mut contested = Vec::new();
+        for (home, known) in self.0.iter_mut().filter(|(_, known)| known.ours) {
+            let higher = outpacing(home, known.tenure());
+            known.outpaced = higher.map(|_| known.outpaced.unwrap_or(now));
+            if let (Some(higher), Some(since)) = (higher, known.outpaced)
+                && now.since(since) >= CONTEST_AFTER
+            {
+                (known.least, known.outpaced) = (higher + 1, None);
+                contested.push(home.clone());
+            }
+        }
+        contested
     }
 
     /// What the desk remembers of partitions of which there is no cell: it was adopted after the last checkpoint. It is of no
@@ -179,6 +218,17 @@ impl KnownCells {
     /// All that are known.
     pub fn homes(&self) -> impl Iterator<Item = &SourceId> {
         self.0.keys()
+    }
+}
+
+impl Known {
+    fn tenure(&self) -> u64 {
+        tenure(&self.cell).max(self.least)
+    }
+
+    fn in_tenure(&self, cell: &CellCut) -> CellCut {
+        let name = cell.name().map(|name| CellName { tenure: name.tenure.max(self.least), ..name.clone() });
+        CellCut(ShardCut { cell: name, ..cell.0.clone() })
     }
 }
 
@@ -253,5 +303,29 @@ mod tests {
         let cuts = [cell.0];
         let offset = |found: Vec<Position>| found.into_iter().map(|position| position.offset).collect::<Vec<_>>();
         assert_eq!((offset(positions(&cuts)), offset(committable(&cuts))), (vec![20], vec![50]));
+    }
+
+    /// Somebody stood still, woke, and took over what the group had given to us meanwhile.
+    #[test]
+    fn who_is_outpaced_and_hears_nothing_from_the_group_has_the_partition() {
+        let home = SourceId::new("requests", 0);
+        let mut cells = KnownCells::default();
+        cells.arrived(&home, Some(named(ShardCut::default(), &home, 4)));
+        let tenure = |cells: &KnownCells| cells.ours(&home).and_then(|cell| Some(cell.name()?.tenure));
+        let look = |cells: &mut KnownCells, at| cells.contest(WallTime(at), |_, ours| (ours < 5).then_some(5)).len();
+        assert_eq!((look(&mut cells, 0), look(&mut cells, 9_999), tenure(&cells)), (0, 0, Some(4)));
+        cells.take([named(ShardCut::default(), &home, 4)]);
+        assert_eq!((look(&mut cells, 10_000), tenure(&cells)), (1, Some(6)));
+        cells.take([named(ShardCut::default(), &home, 4)]);
+        assert_eq!(
+            (look(&mut cells, 60_000), tenure(&cells)),
+            (0, Some(6)),
+            "a newer checkpoint changes nothing of that"
+        );
+        let left = cells.last(
+            &home,
+            &CellCut(ShardCut { cell: Some(CellName { home: home.clone(), tenure: 4 }), ..ShardCut::default() }),
+        );
+        assert_eq!(left.name().map(|name| name.tenure), Some(6), "nor does its leaving");
     }
 }

@@ -18,6 +18,7 @@
 
 pub mod arrival;
 pub mod dir;
+pub mod holdings;
 pub mod log;
 pub mod look_back;
 pub mod parcel;

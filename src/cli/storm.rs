@@ -42,7 +42,9 @@ pub struct StormArgs {
 
 pub(super) fn run(args: &StormArgs) -> Result<ExitCode, CommandError> {
     let stage = || -> Result<Stage, CommandError> {
-        Ok(Stage { local: plan(&stage::local())?, plans: [plan(stage::RULES)?, plan(&stage::edited())?] })
+        let (rules, edited) = (stage::RULES, stage::edited());
+        let local = [plan(&stage::local(rules))?, plan(&stage::local(&edited))?];
+        Ok(Stage { plans: [plan(rules)?, plan(&edited)?], local })
     };
     let options = |seed| if args.members == 2 { Options::of(seed).with_two_members() } else { Options::of(seed) };
     if let Some(options) = &args.only {

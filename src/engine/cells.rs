@@ -35,6 +35,8 @@ pub struct Cells {
     cells: BTreeMap<SourceId, Cell>,
     /// Whether the group has given us partitions, or none, since the beginning.
     joined: bool,
+    /// The last look at the clock: a cell that arrives is not to take events of tomorrow until the next.
+    now: Option<WallTime>,
     /// By rule: homes that are at its limit of groups.
     limits: BTreeMap<Arc<RuleMeta>, BTreeSet<SourceId>>,
     /// By stream: homes of which events are missing.
@@ -109,6 +111,7 @@ impl Cells {
             making: Making { plan, seed, cuts: false, stopwatch: || 0 },
             cells: BTreeMap::new(),
             joined: false,
+            now: None,
             limits: BTreeMap::new(),
             lossy: BTreeMap::new(),
             retired,
@@ -175,6 +178,9 @@ impl Cells {
         if !cuts.is_empty() {
             shard.restore(cuts, &mut self.said)?;
         }
+        if let Some(now) = self.now {
+            shard.handle(ShardInput::Wall(now), &mut self.said);
+        }
         for stream in shard.lossy_streams() {
             self.lossy.entry(stream).or_default().insert(home.clone());
         }
@@ -214,6 +220,7 @@ impl Cells {
             ShardInput::Ended(source) => self.tell(&source.clone(), ShardInput::Ended(source), out),
             ShardInput::Until(at) => self.tell_all(|| ShardInput::Until(at), out),
             ShardInput::Wall(now) => {
+                self.now = Some(now);
                 self.give_up_unclaimed(now, out);
                 self.tell_all(|| ShardInput::Wall(now), out);
             }
@@ -268,10 +275,9 @@ impl Cells {
         }
         let mut gone = Vec::new();
         for (home, cell) in &mut self.cells {
-            if let Reading::Unclaimed { since } = &mut cell.reading
-                && now.since(*since.get_or_insert(now)) >= AWAY_MAX
-            {
-                gone.push(home.clone());
+            if let Reading::Unclaimed { since } = &mut cell.reading {
+                let since = *since.insert(since.map_or(now, |since| since.min(now))); // the clock may have been set back
+                gone.extend((now.since(since) >= AWAY_MAX).then(|| home.clone()));
             }
         }
         for home in gone {
@@ -372,7 +378,7 @@ impl Cells {
 
     /// Takes over what cuts do not hold from the cells they were taken of. To be called after [`Cells::restore`].
     pub fn succeed(&mut self, old: &Cells, out: &mut Vec<Said>) {
-        self.joined = old.joined;
+        (self.joined, self.now) = (old.joined, old.now);
         for (home, was) in &old.cells {
             let Some(cell) = self.cells.get_mut(home) else { continue };
             cell.reading = was.reading;
@@ -381,7 +387,7 @@ impl Cells {
             }
         }
         self.lossy.clone_from(&old.lossy);
-        self.retired = old.retired.clone();
+        self.retired.succeed(&old.retired);
     }
 }
 

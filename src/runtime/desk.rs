@@ -224,7 +224,8 @@ impl WallDesk {
         self.parcels.iter_mut().for_each(|parcels| parcels.take(cells.iter().cloned()));
         if memory.mail.mark(shard) {
             memory.cut(cut, &mut self.desk, &self.status);
-            if let Some(parcels) = &self.parcels {
+            if let Some(parcels) = &mut self.parcels {
+                parcels.contest(self.desk.now());
                 tokio::spawn(parcels.publish_all(&self.desk));
             }
             for message in memory.mail.release() {
@@ -282,6 +283,7 @@ impl WallDesk {
         };
         let is_new = cell.is_some();
         self.parcels.iter_mut().for_each(|parcels| parcels.arrived(&home, cell.clone()));
+        self.leaving.retain(|leaving| leaving.home != home); // it is back before it was gone
         self.tell(input, flights);
         if is_new {
             self.publish(Some(&home));

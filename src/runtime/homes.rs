@@ -17,7 +17,6 @@
 //!
 //! - `O2` of a partition that was revoked nothing is told after its parcel was made
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -25,12 +24,13 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use crate::checkpoint::arrival::{Arrival, KnownCells};
+use crate::checkpoint::holdings::Holdings;
 use crate::edge::clock;
 use crate::edge::kafka::{Arrivals, ConsumerHandle, Handover, PublishError, Publishing, ResumePositions};
 use crate::engine::desk::Desk;
 use crate::engine::plan::Plan;
 use crate::engine::shard::{positions, topics};
-use crate::engine::state::{CellCut, CellName, CellStart, ShardCut};
+use crate::engine::state::{CellCut, CellStart, ShardCut};
 use crate::model::position::SourceId;
 use crate::model::time::{Millis, WallTime};
 
@@ -50,19 +50,11 @@ pub const LEAVING_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Homes {
     handover: Arc<Handover>,
     resume: ResumePositions,
-    known: Mutex<Known>,
+    held: Mutex<Holdings>,
     /// What the shards go by.
     plan: RwLock<Arc<Plan>>,
     /// Parcels that were made before this moment tell of a time after which the group's rules were not local.
     void_until: WallTime,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    /// Partitions whose cells are here, with their tenures.
-    held: BTreeMap<SourceId, u64>,
-    /// How those arrive to whose cells no shard has come yet.
-    arriving: BTreeMap<SourceId, Arrival>,
 }
 
 impl Homes {
@@ -74,10 +66,8 @@ impl Homes {
         restored: &[ShardCut],
         void_until: WallTime,
     ) -> Homes {
-        let names = restored.iter().filter_map(|cut| cut.cell.clone());
-        let held = names.map(|CellName { home, tenure }| (home, tenure)).collect();
-        let known = Mutex::new(Known { held, ..Known::default() });
-        Homes { handover, resume, known, plan: RwLock::new(plan), void_until }
+        let held = Mutex::new(Holdings::restored(restored));
+        Homes { handover, resume, held, plan: RwLock::new(plan), void_until }
     }
 
     /// The shards go by other rules.
@@ -87,16 +77,25 @@ impl Homes {
 
     /// How a partition that was just assigned arrived, once.
     pub fn arrived(&self, home: &SourceId) -> Option<Arrival> {
-        let mut known = self.known.lock();
-        let arrival = known.arriving.remove(home)?;
-        known.held.insert(home.clone(), arrival.tenure());
-        Some(arrival)
+        self.held.lock().arrived(home)
     }
 
-    /// Nothing of a partition is here any more. The tenure in which it was, if it was.
-    pub fn forget(&self, home: &SourceId) -> Option<u64> {
-        self.resume.forget([home]);
-        self.known.lock().held.remove(home)
+    /// As [`Holdings::tenure`].
+    pub fn tenure(&self, home: &SourceId) -> Option<u64> {
+        self.held.lock().tenure(home)
+    }
+
+    /// Whether the partition of a parcel of this tenure is still ours, as far as is known.
+    fn is_ours(&self, home: &SourceId, tenure: u64) -> bool {
+        self.held.lock().is_of(home, tenure) && self.handover.outpaced(home, tenure).is_none()
+    }
+
+    /// The cell of a partition is gone.
+    pub fn forget(&self, home: &SourceId) {
+        let mut held = self.held.lock();
+        if held.forget(home) {
+            self.resume.forget([home]);
+        }
     }
 }
 
@@ -104,7 +103,7 @@ impl std::fmt::Debug for Homes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Homes")
             .field("member", self.handover.member())
-            .field("known", &self.known)
+            .field("held", &self.held)
             .finish_non_exhaustive()
     }
 }
@@ -112,22 +111,19 @@ impl std::fmt::Debug for Homes {
 impl Arrivals for Homes {
     fn arrive(&self, sources: &[SourceId]) -> Result<Vec<SourceId>, String> {
         let mut latest = self.handover.latest(sources, LATEST_MAX).map_err(|error| error.to_string())?;
-        let mut known = self.known.lock();
+        let mut held = self.held.lock();
         let mut begin = Vec::new();
         for home in sources {
-            let before = known.held.get(home).copied();
-            let arrival = Arrival::of(self.handover.member(), before, latest.remove(home), self.void_until);
-            match &arrival {
+            match held.find_out(self.handover.member(), home, latest.remove(home), self.void_until) {
                 Arrival::Adopted { parcel, .. } => {
-                    self.resume.forget([home]);
                     let left = std::slice::from_ref(&parcel.shard.0);
+                    self.resume.forget([home]);
                     self.resume.set(positions(left));
                     self.resume.set_topics(topics(left));
                 }
                 Arrival::Begun { .. } => begin.push(home.clone()),
                 Arrival::Confirmed { .. } => {}
             }
-            known.arriving.insert(home.clone(), arrival);
         }
         Ok(begin)
     }
@@ -142,9 +138,18 @@ impl Arrivals for Homes {
         tracing::info!(%home, read_from, judged_from, "nobody left anything of a partition: it begins");
         let plan = self.plan.read();
         let names = streams.iter().map(|stream| plan.streams[*stream].schema.name.clone());
-        if let Some(arrival) = self.known.lock().arriving.get_mut(home) {
-            arrival.begin_at(home, names, at);
-        }
+        self.held.lock().begin_at(home, names, at);
+    }
+
+    fn read(&self, sources: &[SourceId]) {
+        let mut held = self.held.lock();
+        sources.iter().for_each(|home| held.arrive(home));
+    }
+
+    fn depart(&self, sources: &[SourceId]) {
+        let mut held = self.held.lock();
+        sources.iter().for_each(|home| held.depart(home));
+        self.resume.forget(sources);
     }
 }
 
@@ -181,6 +186,15 @@ impl Parcels {
         self.cells.forget(home);
     }
 
+    /// As [`KnownCells::contest`].
+    pub fn contest(&mut self, now: WallTime) {
+        let handover = &self.homes.handover;
+        let outpacing = |home: &SourceId, tenure| handover.outpaced(home, tenure).map(|(_, tenure)| tenure);
+        for home in self.cells.contest(now, outpacing) {
+            tracing::warn!(%home, "another member took a partition over that the group has given to us; it is told so");
+        }
+    }
+
     /// Writes a parcel of every partition that is ours. What is returned ends when Kafka has them, or a bound is over.
     pub fn publish_all(&self, desk: &Desk) -> impl Future<Output = ()> + Send + use<> {
         let sent: Vec<Sent> = self.cells.homes().filter_map(|home| self.publish(home, desk)).collect();
@@ -198,6 +212,7 @@ impl Parcels {
 
     /// Writes the last parcel of a partition and lets it go when Kafka has it.
     pub fn leave(&mut self, home: SourceId, cell: &CellCut, desk: &Desk) {
+        let cell = self.cells.last(&home, cell);
         self.forget(&home);
         let sent = self.send(&home, cell, desk);
         let consumer = self.consumer.clone();
@@ -209,19 +224,22 @@ impl Parcels {
         });
     }
 
-    fn send(&self, home: &SourceId, cell: &CellCut, desk: &Desk) -> Sent {
+    fn send(&self, home: &SourceId, cell: CellCut, desk: &Desk) -> Sent {
         let handover = &self.homes.handover;
-        let sent = handover.publish(home, clock::now(), cell.clone(), desk.home_cut(home));
+        let tenure = cell.name().map_or(0, |name| name.tenure);
+        let sent = handover.publish(home, clock::now(), cell, desk.home_cut(home));
         if let Ok(Publishing { left_out: left_out @ 1.., .. }) = &sent {
             tracing::warn!(%home, left_out, "a partition's parcel has no room for some pending alerts; if it moves, their `for` begins anew");
         }
-        Sent { home: home.clone(), sent }
+        Sent { home: home.clone(), tenure, homes: self.homes.clone(), sent }
     }
 }
 
 /// A parcel on its way.
 pub(super) struct Sent {
     home: SourceId,
+    tenure: u64,
+    homes: Arc<Homes>,
     sent: Result<Publishing, PublishError>,
 }
 
@@ -239,8 +257,10 @@ impl Sent {
         !matches!(done, Err(PublishError::Outpaced { .. }))
     }
 
-    /// As [`Sent::within`], before a notification.
+    /// As [`Sent::within`], before a notification. Who stood still did not know of who took over when it sent the parcel;
+    /// now that Kafka has answered it does, as a rule. And the group may have taken the partition away meanwhile.
     pub async fn before_telling(self) -> bool {
-        self.within(PUBLISH_MAX).await
+        let (home, tenure, homes) = (self.home.clone(), self.tenure, self.homes.clone());
+        self.within(PUBLISH_MAX).await && homes.is_ours(&home, tenure)
     }
 }

@@ -1,6 +1,6 @@
 //! A shard's thread: channels in, `Shard::handle`, channels out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -175,7 +175,9 @@ impl Thread {
             }
             (SourceEvent::Revoked(sources), Some(homes)) => self.leave(machine, &homes, sources),
             (SourceEvent::Lost(sources), Some(homes)) => {
-                sources.iter().for_each(|home| self.give_up(&homes, home));
+                for home in &sources {
+                    self.give_up(&homes, home, machine.cells().and_then(|cells| cells.tenure(home)));
+                }
                 self.handle(machine, ShardInput::Revoked(sources));
             }
             (event, _) => {
@@ -189,16 +191,16 @@ impl Thread {
     fn arrive(&mut self, machine: &mut Machine, homes: &Homes, sources: &[(usize, SourceId)]) {
         let Some(cells) = machine.cells() else { return };
         let (shard, out) = (self.links.index, &mut self.out);
-        for (_, home) in sources {
-            let home = home.clone();
-            let Some(arrival) = homes.arrived(&home) else { continue }; // a topic that two streams read
+        let homes_here: BTreeSet<&SourceId> = sources.iter().map(|(_, home)| home).collect(); // two streams may read one
+        for home in homes_here {
+            let Some(arrival) = homes.arrived(home) else { continue };
             if let Some((tenure, left)) = arrival.taken_over()
                 && let Err(error) = cells.adopt(home.clone(), tenure, left, out)
             {
                 tracing::error!(%home, "what was left of a partition is damaged: {error}");
             }
-            self.links.status.moved(arrival.record(&home));
-            let (input, cell) = arrival.told(&home);
+            self.links.status.moved(arrival.record(home));
+            let (input, cell) = arrival.told(home);
             mail(&self.links.desk, DeskMail::Home { shard, input, cell });
         }
     }
@@ -206,9 +208,10 @@ impl Thread {
     /// Partitions go: with everything that whoever reads them next has to know.
     fn leave(&mut self, machine: &mut Machine, homes: &Homes, sources: Vec<SourceId>) {
         for home in sources {
+            let tenure = machine.cells().and_then(|cells| cells.tenure(&home));
+            self.forget(homes, &home, tenure, PartitionEvent::Left);
             let left = machine.cells().and_then(|cells| cells.leave(&home, &mut self.out));
             self.say();
-            self.forget(homes, &home, PartitionEvent::Left);
             if let Some(cell) = left {
                 let cell = Arc::new(cell);
                 mail(&self.links.desk, DeskMail::Leaving { shard: self.links.index, home, cell });
@@ -218,14 +221,15 @@ impl Thread {
     }
 
     /// A partition is somebody else's already.
-    fn give_up(&self, homes: &Homes, home: &SourceId) {
-        self.forget(homes, home, PartitionEvent::Lost);
+    fn give_up(&self, homes: &Homes, home: &SourceId, tenure: Option<u64>) {
+        self.forget(homes, home, tenure, PartitionEvent::Lost);
         let input = DeskInput::HomeReleased { home: home.clone() };
         mail(&self.links.desk, DeskMail::Home { shard: self.links.index, input, cell: None });
     }
 
-    fn forget(&self, homes: &Homes, home: &SourceId, what: PartitionEvent) {
-        if let Some(tenure) = homes.forget(home) {
+    fn forget(&self, homes: &Homes, home: &SourceId, tenure: Option<u64>, what: PartitionEvent) {
+        homes.forget(home);
+        if let Some(tenure) = tenure {
             self.links.status.moved(PartitionRecord { partition: home.to_string(), tenure, what });
         }
     }
@@ -287,7 +291,7 @@ impl Thread {
                     continue;
                 }
                 Said::Unclaimed(home) => {
-                    self.links.homes.iter().for_each(|homes| self.give_up(homes, &home));
+                    self.links.homes.iter().for_each(|homes| self.give_up(homes, &home, homes.tenure(&home)));
                     continue;
                 }
                 Said::Shard(output) => output,

@@ -169,7 +169,7 @@ impl Handover {
         desk: HomeCut,
     ) -> Result<Publishing, PublishError> {
         let tenure = shard.name().map_or(0, |name| name.tenure);
-        if let Some(by) = self.outpaced(source, tenure) {
+        if let Some((by, _)) = self.outpaced(source, tenure) {
             return Err(PublishError::Outpaced { by });
         }
         let number = self.number.fetch_add(1, Ordering::Relaxed) + 1;
@@ -187,11 +187,12 @@ impl Handover {
         Ok(Publishing { answer, left_out })
     }
 
-    /// Who has taken the partition over from whoever has it for this `tenure`, as far as was heard.
-    pub fn outpaced(&self, source: &SourceId, tenure: u64) -> Option<Arc<str>> {
+    /// Who has taken the partition over from whoever has it for this `tenure`, as far as was heard, and for which tenure.
+    pub fn outpaced(&self, source: &SourceId, tenure: u64) -> Option<(Arc<str>, u64)> {
         let heard = self.tail.heard.lock();
         let newest = heard.newest.get(source)?;
-        (newest.tenure > tenure && newest.member != self.member).then(|| newest.member.clone())
+        let outpaced = newest.tenure > tenure && newest.member != self.member;
+        outpaced.then(|| (newest.member.clone(), newest.tenure))
     }
 
     /// The newest parcels of these partitions (`V4`); none of a partition of which there is none. One that is broken is said

@@ -90,7 +90,8 @@ impl FromIterator<Position> for ResumePositions {
     }
 }
 
-/// Asked before partitions that were just assigned begin to be read: where what is known of them goes on.
+/// Asked before partitions that were just assigned begin to be read: where what is known of them goes on. Told of those that
+/// go.
 pub trait Arrivals: std::fmt::Debug + Send + Sync {
     /// Finds that out and says it to the [`ResumePositions`]. Gives those that begin: nobody left anything of them. Called on
     /// the consumer's thread, where it may wait a few seconds; called again a second after it, or what follows, failed.
@@ -104,6 +105,12 @@ pub trait Arrivals: std::fmt::Debug + Send + Sync {
 
     /// A partition, read for these streams, begins there.
     fn begin(&self, source: &SourceId, streams: &[usize], at: CellStart);
+
+    /// They are read from now on.
+    fn read(&self, sources: &[SourceId]);
+
+    /// The group takes partitions away; the engine hears of it behind what was read of them.
+    fn depart(&self, sources: &[SourceId]);
 }
 
 pub struct StartPositions {

@@ -334,6 +334,7 @@ impl<'c> Reader<'c> {
                 self.rebalances += 1;
                 let sources = sources(&list);
                 tracing::info!(partitions = %names(&sources), lost, "Kafka: revoked");
+                self.arrivals.iter().for_each(|arrivals| arrivals.depart(&sources));
                 self.intake.revoke(&sources, lost);
                 let at_once = lost || self.grace.is_zero() || self.phase == Phase::Drained;
                 match at_once {
@@ -382,6 +383,7 @@ impl<'c> Reader<'c> {
         for (source, at) in begun {
             arrivals.begin(&source, &streams(&source), at);
         }
+        arrivals.read(&sources(list));
         Ok(logs)
     }
 

@@ -224,6 +224,15 @@ impl ShardStatus {
         self.window_bytes = 0;
         self
     }
+
+    /// Goes on counting under another plan: streams are the same there, feeds and rules begin anew.
+    pub fn succeed(&mut self, old: &ShardStatus) {
+        for (stream, old) in self.streams.iter_mut().zip(&old.streams) {
+            let feeds = std::mem::take(&mut stream.feeds);
+            *stream = StreamStatus { feeds, ..old.clone() };
+        }
+        self.judging = old.judging;
+    }
 }
 
 impl StreamStatus {

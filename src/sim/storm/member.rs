@@ -183,6 +183,9 @@ impl Member {
         if foreign {
             outside.watch.goes_by_other_routes();
         }
+        if let (true, all) = outside.watch.forgets() {
+            outside.tellings.forgets(outside.host, all);
+        }
         keeper::sabotage(outside.options, &mut cuts);
         let log = dir.resume_log(&mut loaded)?;
         let mut member = Member {
@@ -334,7 +337,10 @@ impl Member {
                 }
             };
             match output {
-                ShardOutput::Signal(signal) => signals.extend(outside.watch.signal(outside.options, signal)),
+                ShardOutput::Signal(signal) => {
+                    let behind = signal.home.as_deref().is_some_and(|home| self.is_behind(outside, shard, home));
+                    signals.extend(outside.watch.signal(outside.options, signal, behind));
+                }
                 ShardOutput::Judged(_) | ShardOutput::DeadLetter(_) => {}
                 ShardOutput::ToPeer { shard: to, message } => {
                     let key = (self.generations[shard], shard, to);
@@ -342,12 +348,15 @@ impl Member {
                 }
                 ShardOutput::Cut { .. } => unreachable!("told as cuts of whatever is driven"),
                 ShardOutput::Lost { stream, source, loss } => {
-                    outside.watch.tear(|| format!("{source} lost records"));
+                    outside.watch.tear(&source);
                     let stream = self.plan.streams[stream].schema.name.clone();
                     self.mail.push_back(Mail::Input(DeskInput::InputLost { stream, source, loss }));
                 }
                 ShardOutput::Whole { stream } => {
-                    outside.watch.mend(self.shards.iter().map(Machine::status));
+                    match self.homes {
+                        None => outside.watch.mend(self.shards.iter().map(Machine::status)),
+                        Some(_) => outside.watch.mend_own(&self.shards[shard].status()),
+                    }
                     let stream = self.plan.streams[stream].schema.name.clone();
                     self.mail.push_back(Mail::Input(DeskInput::InputWhole { stream }));
                 }

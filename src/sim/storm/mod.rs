@@ -38,12 +38,13 @@ pub use options::{Fault, Options, Sabotage};
 pub use stage::Stage;
 pub use watch::Broken;
 
-use crate::model::{Delivery, EventTime, Position, WallTime};
+use crate::alert::route::home_of;
+use crate::model::{Delivery, EventTime, Position, SourceId, WallTime};
 use disk::SimDisk;
 use group::Group;
 use handover::Handover;
-use receivers::{Answer, Receivers};
-use tellings::Tellings;
+use receivers::{Answer, Receivers, Said};
+use tellings::{Sender, Tellings};
 use topic::Partition;
 use watch::{Seen, Watch};
 
@@ -102,9 +103,13 @@ pub struct Outside<'a> {
     answers: BTreeMap<(i64, u64), (u32, Answer)>,
     sent: u64,
     now: i64,
-    /// How far the process's clock is off.
+    /// How far the host's clock is off.
     skew: i64,
     power_was_cut: bool,
+    /// The host stood still for longer than its session, and has not heard of that.
+    is_unaware: bool,
+    /// What the group said to the host waits for parcels.
+    is_deaf: bool,
     dice: StdRng,
     watch: Watch,
     handover: Handover,
@@ -120,7 +125,10 @@ pub struct Outside<'a> {
 #[derive(Default)]
 struct Host {
     disk: SimDisk,
+    skew: i64,
     power_was_cut: bool,
+    is_unaware: bool,
+    is_deaf: bool,
     seen: Seen,
 }
 
@@ -130,7 +138,10 @@ impl Outside<'_> {
         if host != self.host {
             self.host = host;
             std::mem::swap(&mut self.disk, &mut self.other.disk);
+            std::mem::swap(&mut self.skew, &mut self.other.skew);
             std::mem::swap(&mut self.power_was_cut, &mut self.other.power_was_cut);
+            std::mem::swap(&mut self.is_unaware, &mut self.other.is_unaware);
+            std::mem::swap(&mut self.is_deaf, &mut self.other.is_deaf);
             std::mem::swap(&mut self.watch.seen, &mut self.other.seen);
         }
     }
@@ -152,18 +163,34 @@ impl Outside<'_> {
 
     /// `announced`: Kafka has a parcel that says so.
     fn deliver(&mut self, life: u32, receiver: Arc<str>, delivery: Delivery, announced: bool) {
-        self.watch.delivers(&receiver, &delivery);
-        let (here, handover) = ((self.host, self.now), &self.handover);
-        if let Some(twice) = self.tellings.sends(here, announced, &receiver, &delivery, handover) {
+        let out_of_turn = home_of(&delivery.notification.group_key).is_some_and(|home| self.is_out_of_turn(&home));
+        let sender = Sender { host: self.host, announced, out_of_turn };
+        if let Some(twice) = self.tellings.sends(sender, &receiver, &delivery, &self.handover) {
             self.watch.fail("V13", twice);
         }
         let key = (receiver.clone(), delivery.integration);
         let target = self.receivers.get_mut(&key).expect("every integration has another end");
-        let mute = &*receiver == "hook" && self.options.sabotaged(Sabotage::Mute);
-        if let Some((at, answer)) = target.take(self.now, &receiver, &delivery, mute) {
+        let said = match () {
+            () if &*receiver == "hook" && self.options.sabotaged(Sabotage::Mute) => Said::Unheard,
+            () if out_of_turn => Said::OutOfTurn,
+            () => Said::InTurn,
+        };
+        if let Some((at, answer)) = target.take(self.now, &receiver, &delivery, said) {
             self.sent += 1;
             self.answers.insert((at, self.sent), (life, answer));
         }
+    }
+
+    /// A desk goes on from what the owner before it knew of a partition. Answers to what it sent of it before tell it nothing.
+    fn adopts_told(&mut self, home: &SourceId) {
+        self.watch.adopts_told(home);
+        self.tellings.adopts(self.host, home);
+    }
+
+    /// Whether the partition is another member's, and this one, which stood still or waits for parcels, cannot know that.
+    fn is_out_of_turn(&self, home: &SourceId) -> bool {
+        let unaware = self.is_unaware || self.is_deaf || self.handover.is_behind(self.host, self.now);
+        unaware && !self.group.is_of(self.host, home.partition as usize)
     }
 
     fn commit(&mut self, positions: &[Position]) {

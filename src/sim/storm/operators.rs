@@ -65,8 +65,8 @@ pub struct Promises {
 }
 
 impl Promises {
-    /// What the desk is asked for; `None` where there is nothing to change yet.
-    pub fn operation(&mut self, ask: Ask, now: WallTime) -> Option<Operation> {
+    /// What the desk of a host is asked for; `None` where there is nothing to change yet.
+    pub fn operation(&mut self, ask: Ask, now: WallTime, host: usize) -> Option<Operation> {
         let newest = self.newest.and_then(|id| self.kept.get(&id)).cloned();
         let wish =
             |what: &[Matcher], starts_at, ends_at| Wish::new(what.to_vec(), (starts_at, ends_at), "ada", "a storm");
@@ -78,28 +78,29 @@ impl Promises {
             }
             Ask::Prolong(length) => {
                 let newest = newest?;
-                return self.changing(newest.id, wish(&newest.matchers, None, now + Millis(length)).ok()?);
+                return self.changing(host, newest.id, wish(&newest.matchers, None, now + Millis(length)).ok()?);
             }
             Ask::Swap(what) => {
                 let newest = newest?;
-                return self.changing(newest.id, wish(&list(what), None, newest.ends_at).ok()?);
+                return self.changing(host, newest.id, wish(&list(what), None, newest.ends_at).ok()?);
             }
             Ask::Expire => {
                 return Some(Operation::Expire { person: Person { who: "bob".into(), from: None }, id: newest?.id });
             }
         };
-        let fresh = self.fresh();
+        let fresh = self.fresh(host);
         Some(Operation::Silence { from: None, wish: wish.ok()?, fresh })
     }
 
-    fn changing(&mut self, id: SilenceId, wish: Wish) -> Option<Operation> {
-        let fresh = self.fresh();
+    fn changing(&mut self, host: usize, id: SilenceId, wish: Wish) -> Option<Operation> {
+        let fresh = self.fresh(host);
         Some(Operation::Silence { from: None, wish: wish.instead_of(id), fresh })
     }
 
-    fn fresh(&mut self) -> SilenceId {
+    /// No two hosts have the same, as silences move with partitions.
+    fn fresh(&mut self, host: usize) -> SilenceId {
         self.asked += 1;
-        SilenceId::of(self.asked)
+        SilenceId::of(((host as u128) << 64) + self.asked)
     }
 
     /// It was answered.

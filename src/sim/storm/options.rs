@@ -93,6 +93,10 @@ words! {
         Slow = "slow",
         /// People silence alerts, change their minds, and are hit by crashes.
         Silence = "silence",
+        /// A process stands still for a while, and wakes.
+        Freeze = "freeze",
+        /// Kafka takes no parcels for a while, and gives none.
+        Parcels = "parcels",
     }
 }
 
@@ -138,30 +142,6 @@ pub enum OptionsError {
     Form(String),
 }
 
-impl Fault {
-    /// What may go wrong where there are two members.
-    pub const OF_TWO: &'static [Fault] = &[
-        Fault::Kill,
-        Fault::Power,
-        Fault::Point,
-        Fault::Restart,
-        Fault::Reshard,
-        Fault::Rebalance,
-        Fault::Redeliver,
-        Fault::Outage,
-        Fault::Reorder,
-        Fault::Garbage,
-        Fault::Quiet,
-        Fault::Throttle,
-        Fault::Errors,
-        Fault::Hang,
-        Fault::Reset,
-        Fault::LostAnswer,
-        Fault::Twice,
-        Fault::Slow,
-    ];
-}
-
 /// One storm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -184,12 +164,10 @@ impl Options {
         Options { seed, faults, sabotage: None, shards, partitions, members: 1 }
     }
 
-    /// The same with two members, which share at least two partitions. Of its faults only those stay that two can have: what
-    /// happens to the log, the rules or the clock is left to storms of one.
+    /// The same with two members, which share at least two partitions.
     pub fn with_two_members(mut self) -> Options {
         self.members = 2;
         self.partitions = self.partitions.max(2);
-        self.faults.retain(|fault| Fault::OF_TWO.contains(fault));
         self
     }
 

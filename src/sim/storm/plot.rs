@@ -29,12 +29,16 @@ pub enum Turn {
     /// The partition is made anew.
     Anew(usize),
     Full(bool),
-    /// The clock is set to be so far off.
+    /// The clock is set to be so far off; all clocks, where that is not at all.
     Skew(i64),
     /// A checkpoint is asked for out of turn.
     Checkpoint,
-    /// Somebody wants something of the desk.
+    /// Somebody wants something of the desk, or of both.
     Ask(Ask),
+    /// The process stands still for so long.
+    StandStill(i64),
+    /// Nobody reaches the handover topic until then.
+    NoParcels(i64),
 }
 
 /// Everything that happens, in order.
@@ -81,6 +85,8 @@ fn of(fault: Fault, at: i64, options: &Options, dice: &mut StdRng) -> Vec<(i64, 
         }
         Fault::Slow => vec![(at, Turn::Checkpoint)],
         Fault::Silence => operators::turns(at, length, dice),
+        Fault::Freeze => vec![(at, Turn::StandStill(length))],
+        Fault::Parcels => vec![(at, Turn::NoParcels(at + length))],
         _ => Vec::new(),
     }
 }

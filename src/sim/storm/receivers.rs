@@ -31,6 +31,16 @@ pub enum Mood {
     TakesAndFails,
 }
 
+/// Whose word a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    InTurn,
+    /// Of a member that stood still, and had not heard yet that the partition is another's.
+    OutOfTurn,
+    /// It is lost on its way, and answered all the same.
+    Unheard,
+}
+
 /// One integration's other end.
 #[derive(Clone, Debug)]
 pub struct Receiver {
@@ -42,6 +52,8 @@ pub struct Receiver {
     pub taken: Vec<Taken>,
     /// By life of a group: what it thinks fires.
     pub believes: BTreeMap<String, BTreeSet<String>>,
+    /// Groups of which it was last told by a member that had them no more and could not know.
+    pub misled: BTreeSet<Arc<str>>,
 }
 
 /// A request that was taken.
@@ -80,6 +92,7 @@ pub fn receivers(options: &Options) -> Receivers {
                 dice: options.dice(&format!("answers {name} {integration}")),
                 taken: Vec::new(),
                 believes: BTreeMap::new(),
+                misled: BTreeSet::new(),
             };
             (((*name).into(), *integration), receiver)
         })
@@ -119,10 +132,15 @@ impl Receiver {
     }
 
     /// A request comes in; what is answered, and when.
-    pub fn take(&mut self, now: i64, receiver: &Arc<str>, delivery: &Delivery, mute: bool) -> Option<(i64, Answer)> {
+    pub fn take(&mut self, now: i64, receiver: &Arc<str>, delivery: &Delivery, said: Said) -> Option<(i64, Answer)> {
         let mood = self.mood(now);
-        if !mute && matches!(mood, Mood::Well | Mood::LosesAnswers | Mood::TakesAndFails) {
+        if said != Said::Unheard && matches!(mood, Mood::Well | Mood::LosesAnswers | Mood::TakesAndFails) {
             self.believe(now, delivery);
+            let group = delivery.notification.group_key.clone();
+            match said {
+                Said::OutOfTurn => drop(self.misled.insert(group)),
+                _ => drop(self.misled.remove(&group)),
+            }
         }
         let retry = |after: Option<i64>, throttled, reason: &str| Outcome::Retry {
             after: after.map(Millis),

@@ -76,12 +76,12 @@ pub fn edited() -> String {
     format!("{}{other}", kept.replace("n > 14", "n > 17"))
 }
 
-/// The rules where two members share the topic.
-pub fn local() -> String {
-    RULES.replace("        by: [", "        local: true\n        by: [")
+/// Rules as they are where two members share the topic.
+pub fn local(rules: &str) -> String {
+    rules.replace("        by: [", "        local: true\n        by: [")
 }
 
-/// Groups of `Crowd` at most, as its text says.
+/// Groups of `Crowd` at most, as its text says; of each partition, where rules are local.
 pub const CROWD_MAX: usize = 8;
 
 /// What the desk may hold.
@@ -99,10 +99,10 @@ pub const BOUNDS: DeskBounds = DeskBounds {
 };
 
 pub struct Stage {
-    /// The same rules, each `local: true`.
-    pub local: Arc<Plan>,
     /// The rules as they are and as they are edited, with routes to match ([`Stage::desk`]).
     pub plans: [Arc<Plan>; 2],
+    /// The same, each `local: true`.
+    pub local: [Arc<Plan>; 2],
 }
 
 impl Stage {

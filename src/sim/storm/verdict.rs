@@ -72,7 +72,9 @@ fn believe(outside: &mut Outside<'_>, members: &[&mut Member]) {
         let is = truth.get(receiver).cloned().unwrap_or_default();
         // Of what was forgotten for want of a disk nobody can be told the end.
         let forgot = outside.watch.seen.forgot || outside.other.seen.forgot;
-        let counts = |belief: &&String| !is_fresh(belief) && (is.contains(*belief) || !forgot);
+        // Who was told last by a member that could not know better hears nothing of it until there is news.
+        let is_misled = |belief: &str| target.misled.iter().any(|group| belief.starts_with(&**group));
+        let counts = |belief: &&String| !is_fresh(belief) && !is_misled(belief) && (is.contains(*belief) || !forgot);
         if let Some(first) = is.symmetric_difference(&believes).find(counts) {
             let side = if is.contains(first) { "is owed" } else { "still believes" };
             outside.watch.fail("V2", format!("{receiver}/{integration} {side} {first}"));
@@ -105,8 +107,7 @@ impl Known {
 
 /// `V10`
 fn compare(outside: &mut Outside<'_>, judged: EventTime, was_edited: bool) {
-    let Some(whole) = outside.watch.whole() else { return };
-    let mut courses = courses(outside, whole.0, judged.0);
+    let mut courses = courses(outside, judged.0);
     courses.retain(|course| !(was_edited && course.rule.is_edited()));
     let known = Known { courses, until: judged.0 };
     let fired: BTreeSet<Said> = known.episodes().map(|e| (e.rule, e.svc, e.since, e.fired_at)).collect();
@@ -138,13 +139,15 @@ fn compare(outside: &mut Outside<'_>, judged: EventTime, was_edited: bool) {
 }
 
 /// Where there are two members each partition is judged by itself.
-fn courses(outside: &Outside<'_>, whole: i64, until: i64) -> Vec<Course> {
-    if outside.options.members == 1 {
-        return oracle::courses(&outside.partitions, whole, until);
-    }
+fn courses(outside: &Outside<'_>, until: i64) -> Vec<Course> {
     let mut all = Vec::new();
+    if outside.options.members == 1 {
+        let whole = outside.watch.whole();
+        return whole.map_or(all, |whole| oracle::courses(&outside.partitions, whole.0, until));
+    }
     for (at, partition) in outside.partitions.iter().enumerate() {
-        let courses = oracle::courses(std::slice::from_ref(partition), whole, until).into_iter();
+        let Some(whole) = outside.watch.whole_of(&partition.source) else { continue };
+        let courses = oracle::courses(std::slice::from_ref(partition), whole.0, until).into_iter();
         all.extend(courses.filter(|course| lives(outside.options, course.svc, at)));
     }
     all

@@ -64,8 +64,8 @@ pub struct Watch {
     pub inexact: Option<String>,
     /// Why it can be asked from some time on alone: events were lost …
     pub torn: Option<String>,
-    /// … and since then no window looks at them any more.
-    whole: Option<EventTime>,
+    /// … of these partitions, and from then on no window looks at them any more.
+    whole: BTreeMap<SourceId, Option<EventTime>>,
     /// Partitions and times of events that are known to be gone.
     lost: Vec<(SourceId, i64)>,
     /// Which places come late, by partition.
@@ -130,19 +130,34 @@ impl Watch {
     }
 
     /// Events are lost: until windows are whole again, nobody knows what is to be said.
-    pub fn tear(&mut self, why: impl FnOnce() -> String) {
-        self.torn.get_or_insert_with(why);
-        self.whole = None;
+    pub fn tear(&mut self, source: &SourceId) {
+        self.torn.get_or_insert_with(|| format!("{source} lost records"));
+        self.whole.insert(source.clone(), None);
     }
 
-    /// A shard says that they are.
+    /// A shard says that they are: all windows, where shards judge together.
     pub fn mend(&mut self, shards: impl Iterator<Item = ShardStatus>) {
-        self.whole = shards.filter_map(|shard| shard.streams[0].watermark).max();
+        let judged = shards.filter_map(|shard| shard.streams[0].watermark).max();
+        self.whole.values_mut().for_each(|whole| *whole = judged);
+    }
+
+    /// … those of the partitions that it reads, where each is judged by itself.
+    pub fn mend_own(&mut self, shard: &ShardStatus) {
+        for report in &shard.streams[0].sources {
+            if let Some(whole) = self.whole.get_mut(&report.source) {
+                *whole = report.watermark;
+            }
+        }
     }
 
     /// From when on the oracle can be asked what is said, if it can.
     pub fn whole(&self) -> Option<EventTime> {
-        if self.torn.is_none() { Some(EventTime::MIN) } else { self.whole }
+        self.whole.values().copied().try_fold(EventTime::MIN, |all, whole| Some(all.max(whole?)))
+    }
+
+    /// … of a partition that is judged by itself.
+    pub fn whole_of(&self, source: &SourceId) -> Option<EventTime> {
+        self.whole.get(source).copied().unwrap_or(Some(EventTime::MIN))
     }
 
     pub fn line(&mut self, line: String) {
@@ -189,6 +204,13 @@ impl Watch {
         (self.seen.forgot_at_life, self.seen.marks_from_life) = (self.seen.life, self.seen.life);
     }
 
+    /// Whether the process that begins does so without something that was done before it: answers that were heard, and
+    /// anything at all.
+    pub fn forgets(&self) -> (bool, bool) {
+        let Seen { life, forgot_at_life, forgot_in_life, .. } = self.seen;
+        (forgot_at_life == life, forgot_in_life == life)
+    }
+
     /// `V12`: a process begins with this desk, of which nothing is lost unless the disk lost it.
     pub fn keeps_promises(&mut self, desk: &Desk) {
         let lost = self.seen.promises.broken_by(desk).map(ToString::to_string);
@@ -198,12 +220,17 @@ impl Watch {
         self.seen.promises.forget_what_is_lost(desk);
     }
 
-    /// A partition comes from another member, with what that one knew: where it stands, and what was told of it.
-    pub fn adopts(&mut self, home: &SourceId) {
+    /// As [`super::Outside::adopts_told`].
+    pub fn adopts_told(&mut self, home: &SourceId) {
         let here = |key: &Key| home_of(&key.2).as_ref() == Some(home);
-        self.firing.clear();
+        self.seen.requests.retain(|_, key| !here(key));
         self.seen.known.retain(|key, _| !here(key));
         self.seen.tried.retain(|key, _| !here(key));
+    }
+
+    /// … and its shard, which stands where the owner before it stood.
+    pub fn adopts(&mut self, home: &SourceId) {
+        self.firing.clear();
         self.seen.own.remove(home);
         self.seen.floors.remove(home);
     }
@@ -225,7 +252,8 @@ impl Watch {
     }
 
     /// What a shard said, on its way to the desk.
-    pub fn signal(&mut self, options: &Options, mut signal: Signal) -> Option<Signal> {
+    /// `behind`: by a cell that others go on from already, while it has not heard of that.
+    pub fn signal(&mut self, options: &Options, mut signal: Signal, behind: bool) -> Option<Signal> {
         if options.sabotaged(Sabotage::Unfire)
             && signal.transition == Transition::Refreshed
             && signal.fired_at.is_some()
@@ -238,7 +266,9 @@ impl Watch {
                 return None;
             }
         }
-        self.check_pending(&signal);
+        if !behind {
+            self.check_pending(&signal);
+        }
         self.check_for(&signal);
         self.check_end(options, &signal);
         Some(signal)
@@ -273,11 +303,12 @@ impl Watch {
         let Some(rule) = Rule::of(&signal.rule.name).filter(|rule| *rule != Rule::Gone) else { return };
         let ends = matches!(signal.transition, Transition::Resolved(ResolvedBecause::Normal));
         let window = signal.at.0 - rule.window()..signal.at.0;
+        let looks_at = |source: &SourceId| signal.home.as_deref().is_none_or(|home| home == source);
         // What comes late says nothing of where a gap ended.
         let told = !options.has(super::options::Fault::Late);
         if ends
             && told
-            && let Some(at) = self.lost.iter().find(|(_, at)| window.contains(at))
+            && let Some(at) = self.lost.iter().find(|(source, at)| looks_at(source) && window.contains(at))
         {
             let at = EventTime(at.1);
             self.fail("V3", format!("{} ends at {}, but an event of {at} was never read", signal.labels, signal.at));
@@ -332,7 +363,7 @@ impl Watch {
         }
     }
 
-    /// `V6`
+    /// `V6`, when it is decided: an answer that comes while the notification waits for its parcel is too late for it.
     pub fn delivers(&mut self, receiver: &Arc<str>, delivery: &Delivery) {
         self.deliveries += 1;
         if let Some((silence, alert)) = self.seen.promises.broken_in(delivery).filter(|_| delivery.attempt == 1) {
@@ -374,7 +405,7 @@ impl Watch {
 
     /// Records are gone before they were read.
     pub fn lost(&mut self, partition: &Partition, from: i64) {
-        self.tear(|| format!("{} lost records", partition.source));
+        self.tear(&partition.source);
         let gone = partition.records[..partition.start].iter().skip(partition.base + from as usize);
         let gone = gone.filter(|record| record.kind == Kind::Event);
         self.lost.extend(gone.map(|record| (partition.source.clone(), record.at)));
@@ -391,6 +422,15 @@ impl Watch {
         self.lost.retain(|(lost, _)| lost != source);
         self.seen.own.remove(source);
         self.seen.floors.remove(source);
+    }
+
+    /// A partition comes, and is read from there: anew, where it was read before.
+    pub fn reads_from(&mut self, partition: &Partition, next: i64) {
+        self.seen.fresh.insert(partition.source.partition as usize, next - 1);
+        if partition.base > 0 {
+            // Where the new log is longer than an old position, nobody can tell that it is another one.
+            self.inexact(|| format!("{} was made anew before it moved", partition.source));
+        }
     }
 
     pub fn saved(&mut self, positions: &[Position]) {
@@ -454,8 +494,10 @@ impl Watch {
         let crowd =
             shards.iter().filter_map(|shard| shard.rules.iter().find(|status| status.rule == 4)).map(|s| s.groups);
         let crowd: usize = crowd.sum();
-        if shards.iter().all(|shard| shard.streams[0].feeds.len() == 2) && crowd > CROWD_MAX {
-            self.fail("V9", format!("a rule watches {crowd} groups, and may watch {CROWD_MAX}"));
+        let apart: usize = shards.iter().map(|shard| shard.streams[0].sources.len()).sum();
+        let crowd_max = if self.two { apart * CROWD_MAX } else { CROWD_MAX };
+        if shards.iter().all(|shard| shard.streams[0].feeds.len() == 2) && crowd > crowd_max {
+            self.fail("V9", format!("a rule watches {crowd} groups, and may watch {crowd_max}"));
         }
     }
 
@@ -491,8 +533,7 @@ impl Watch {
         }
         let expected = self.seen.expected;
         let late = refused(Refusal::Late);
-        // Of a partition that was another's some records are read once more.
-        if self.inexact.is_none() && !self.two {
+        if self.inexact.is_none() {
             if refused(Refusal::Malformed) != expected.garbage {
                 let found = refused(Refusal::Malformed);
                 self.fail("V1", format!("{} records are garbage, and {found} were refused", expected.garbage));

@@ -1,11 +1,11 @@
 //! The course of a storm: moment by moment, who acts, and what happens to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand::Rng;
 
-use super::group::{Group, Word};
+use super::group::{Group, Said, Word};
 use super::handover::Handover;
 use super::member::{Actor, Member};
 use super::options::{Fault, Options};
@@ -23,6 +23,9 @@ const STEP: i64 = 500;
 /// How long a process that is gone stays away, at most.
 const BACK_MAX: i64 = 15_000;
 
+/// How long a process that stood still goes on before it hears from the group.
+const UNAWARE_MAX: i64 = 1_500;
+
 /// Turns the actors may take in one moment before it counts as going round in circles.
 const TURNS_MAX: usize = 5_000;
 
@@ -37,6 +40,8 @@ struct World<'a> {
     rot: rand::rngs::StdRng,
     /// Whom what goes wrong hits.
     whom: rand::rngs::StdRng,
+    /// How soon who stood still hears of it.
+    wakes: rand::rngs::StdRng,
 }
 
 /// Where one process runs at a time.
@@ -46,6 +51,18 @@ struct Place {
     back_at: i64,
     shards: usize,
     frozen: BTreeSet<Actor>,
+    /// The process stands still, or does not know yet that it did.
+    stands: Option<Standstill>,
+    /// What the group says that it has not heard.
+    words: VecDeque<(usize, Word)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Standstill {
+    since: i64,
+    until: i64,
+    /// How long it goes on before it hears what became of it.
+    unaware: i64,
 }
 
 pub(super) fn run(options: &Options, stage: &Stage, all_lines: bool) -> Report {
@@ -69,6 +86,8 @@ pub(super) fn run(options: &Options, stage: &Stage, all_lines: bool) -> Report {
         now: START,
         skew: 0,
         power_was_cut: false,
+        is_unaware: false,
+        is_deaf: false,
         dice: options.dice("who acts"),
         watch,
     };
@@ -81,6 +100,7 @@ pub(super) fn run(options: &Options, stage: &Stage, all_lines: bool) -> Report {
         was_edited: false,
         rot: options.dice("rot"),
         whom: options.dice("whom"),
+        wakes: options.dice("wakes"),
     };
     world.rage();
     world.heal();
@@ -89,7 +109,34 @@ pub(super) fn run(options: &Options, stage: &Stage, all_lines: bool) -> Report {
 
 impl Place {
     fn new(shards: usize) -> Place {
-        Place { member: None, back_at: START, shards, frozen: BTreeSet::new() }
+        let (frozen, words) = (BTreeSet::new(), VecDeque::new());
+        Place { member: None, back_at: START, shards, frozen, stands: None, words }
+    }
+
+    /// The process, unless it stands still.
+    fn awake(&mut self, now: i64) -> Option<&mut Member> {
+        self.member.as_mut().filter(|_| self.stands.is_none_or(|stands| now >= stands.until))
+    }
+
+    /// Hears what the group said, one word after the other, unless it stands still. Before a partition is read its newest
+    /// parcel has to be found; one that is taken away has to be let go of.
+    fn listen(&mut self, outside: &mut Outside<'_>) {
+        let mut words = std::mem::take(&mut self.words);
+        while let Some(member) = self.awake(outside.now) {
+            let waits = |word| word == Word::Assign && outside.now < outside.handover.away_until;
+            let next = words.pop_front_if(|(_, word)| !member.is_letting_go(outside) && !waits(*word));
+            let Some((partition, word)) = next else { break };
+            match word {
+                Word::Assign => {
+                    outside.moves += 1;
+                    member.assign(outside, vec![partition]);
+                }
+                Word::Revoke => member.revoke(outside, &[partition]),
+                Word::Lost => member.lose_partitions(outside, &[partition]),
+            }
+        }
+        outside.is_deaf = !words.is_empty();
+        self.words = words;
     }
 }
 
@@ -107,14 +154,16 @@ impl World<'_> {
     /// Everything is well: whatever was away is back, and stays.
     fn heal(&mut self) {
         self.outside.say("all is well from here on".to_owned());
-        self.outside.skew = 0;
         self.outside.partitions.iter_mut().for_each(|partition| partition.away_until = i64::MIN);
+        self.outside.handover.away_until = i64::MIN;
         for host in 0..self.hosts.len() {
             self.outside.act_as(host);
+            self.outside.skew = 0;
             self.outside.disk.set_full(false);
-            let place = &mut self.hosts[host];
+            let (place, now) = (&mut self.hosts[host], self.outside.now);
             place.frozen.clear();
-            place.back_at = place.back_at.min(self.outside.now);
+            place.back_at = place.back_at.min(now);
+            place.stands.iter_mut().for_each(|stands| stands.until = stands.until.min(now));
         }
         if self.is_alone() {
             self.assign((0..self.outside.partitions.len()).collect());
@@ -165,6 +214,10 @@ impl World<'_> {
         }
         let words = self.outside.group.look(self.outside.now);
         self.pass_on(words);
+        for host in 0..self.hosts.len() {
+            self.outside.act_as(host);
+            self.wake();
+        }
         let due: Vec<_> = self.outside.answers.range(..=(self.outside.now, u64::MAX)).map(|(key, _)| *key).collect();
         for key in due {
             let (life, answer) = self.outside.answers.remove(&key).expect("it was just there");
@@ -173,7 +226,7 @@ impl World<'_> {
         }
         for host in 0..self.hosts.len() {
             self.outside.act_as(host);
-            if let Some(member) = &mut self.hosts[host].member {
+            if let Some(member) = self.hosts[host].awake(self.outside.now) {
                 member.pulse(&mut self.outside);
             }
         }
@@ -213,10 +266,11 @@ impl World<'_> {
     /// Who has something to do on a host that is not dead.
     fn actors(&mut self) -> Vec<(usize, Actor)> {
         let mut actors = Vec::new();
-        for (host, Place { member, frozen, .. }) in self.hosts.iter().enumerate() {
+        for (host, place) in self.hosts.iter_mut().enumerate() {
             self.outside.act_as(host);
-            if let Some(member) = member.as_ref().filter(|_| !self.outside.disk.is_dead()) {
-                let able = member.actors(&self.outside).into_iter().filter(|actor| !frozen.contains(actor));
+            let awake = place.awake(self.outside.now).is_some() && !self.outside.disk.is_dead();
+            if let Some(member) = place.member.as_ref().filter(|_| awake) {
+                let able = member.actors(&self.outside).into_iter().filter(|actor| !place.frozen.contains(actor));
                 actors.extend(able.map(|actor| (host, actor)));
             }
         }
@@ -270,13 +324,17 @@ impl World<'_> {
                 let end = of.end(now);
                 (of.base, of.start, of.anew, of.committed) = (end, end, true, None);
             }
-            Turn::Full(full) => self.outside.disk.set_full(full),
+            Turn::Full(true) => self.outside.disk.set_full(true),
+            Turn::Full(false) => self.everywhere(|_, outside| outside.disk.set_full(false)),
+            Turn::Skew(0) => self.everywhere(|_, outside| outside.skew = 0),
             Turn::Skew(skew) => self.outside.skew = skew,
-            Turn::Ask(ask) => {
-                if let Some(member) = &mut self.hosts[self.outside.host].member {
-                    member.operate(&mut self.outside, ask);
+            Turn::Ask(ask) => self.everywhere(|place, outside| {
+                if let Some(member) = place.awake(outside.now) {
+                    member.operate(outside, ask);
                 }
-            }
+            }),
+            Turn::StandStill(length) => self.stand_still(length),
+            Turn::NoParcels(until) => self.outside.handover.away_until = until,
             Turn::Checkpoint => {
                 self.place().member.iter_mut().for_each(Member::begin_checkpoint);
             }
@@ -291,24 +349,71 @@ impl World<'_> {
         }
     }
 
-    /// Members hear what the group says.
-    fn pass_on(&mut self, words: Vec<(usize, usize, Word)>) {
+    /// The group says something to its members.
+    fn pass_on(&mut self, words: Vec<Said>) {
         if self.is_alone() {
             return;
         }
         for (partition, host, word) in words {
-            self.outside.act_as(host);
             self.outside.say(format!("host {host}: {word:?} {partition}"));
-            let Some(member) = &mut self.hosts[host].member else { continue };
-            match word {
-                Word::Assign => {
-                    self.outside.moves += 1;
-                    member.assign(&mut self.outside, vec![partition]);
-                }
-                Word::Revoke => member.revoke(&mut self.outside, &[partition]),
-                Word::Lost => member.lose_partitions(&mut self.outside, &[partition]),
-            }
+            self.hosts[host].words.push_back((partition, word));
         }
+        self.everywhere(Place::listen);
+    }
+
+    /// The process stands still: it does nothing, and the group does not hear of it.
+    fn stand_still(&mut self, length: i64) {
+        let (host, now) = (self.outside.host, self.outside.now);
+        if self.place().member.is_some() && self.place().stands.is_none() {
+            let until = now + length;
+            let unaware = self.wakes.random_range(0..UNAWARE_MAX);
+            self.place().stands = Some(Standstill { since: now, until, unaware });
+            self.outside.group.stands_still(host, now);
+        }
+    }
+
+    /// Who stood still goes on, and hears some time later whether it is still a member.
+    fn wake(&mut self) {
+        let (host, now) = (self.outside.host, self.outside.now);
+        let Some(Standstill { since, until, unaware }) = self.place().stands.filter(|stands| now >= stands.until)
+        else {
+            return;
+        };
+        if !self.outside.is_unaware {
+            self.outside.say(format!("host {host} wakes"));
+            self.outside.handover.wakes(host, since, now);
+            self.outside.is_unaware = !self.outside.group.wakes(host, now);
+        }
+        if !self.outside.is_unaware {
+            self.place().stands = None;
+        } else if now >= until + unaware {
+            self.place().stands = None;
+            self.outside.is_unaware = false;
+            self.join_again();
+        }
+    }
+
+    /// It hears that it has nothing any more, and comes to the group anew.
+    fn join_again(&mut self) {
+        let (host, now, all) = (self.outside.host, self.outside.now, 0..self.outside.partitions.len());
+        if self.is_alone() {
+            let all: Vec<usize> = all.collect();
+            self.hosts[host].member.iter_mut().for_each(|member| member.revoke(&mut self.outside, &all));
+            return self.assign(all);
+        }
+        self.pass_on(all.map(|partition| (partition, host, Word::Lost)).collect());
+        let words = self.outside.group.joins(host, now);
+        self.pass_on(words);
+    }
+
+    /// The same for each host.
+    fn everywhere(&mut self, mut act: impl FnMut(&mut Place, &mut Outside<'_>)) {
+        let here = self.outside.host;
+        for (host, place) in self.hosts.iter_mut().enumerate() {
+            self.outside.act_as(host);
+            act(place, &mut self.outside);
+        }
+        self.outside.act_as(here);
     }
 
     /// The process is gone, and with it everything that was only in memory.
@@ -322,7 +427,11 @@ impl World<'_> {
             self.outside.say(format!("the process is gone ({})", if power { "power cut" } else { "killed" }));
             self.outside.handover.dies(member.life, self.outside.now);
             self.outside.group.leaves(self.outside.host, self.outside.now);
-            self.place().back_at = self.outside.now + self.outside.dice.random_range(0..BACK_MAX);
+            let back_at = self.outside.now + self.outside.dice.random_range(0..BACK_MAX);
+            let place = self.place();
+            (place.back_at, place.stands) = (back_at, None);
+            place.words.clear();
+            (self.outside.is_unaware, self.outside.is_deaf) = (false, false);
         }
     }
 
@@ -338,7 +447,7 @@ impl World<'_> {
     /// In good order: everything that was read is judged, a last checkpoint is taken, what is under way is waited for.
     fn stop(&mut self) {
         let host = self.outside.host;
-        let Some(member) = &mut self.hosts[host].member else { return };
+        let Some(member) = self.hosts[host].awake(self.outside.now) else { return };
         let life = member.life;
         member.stop_reading();
         self.hosts.iter_mut().for_each(|place| place.frozen.clear());
@@ -360,7 +469,7 @@ impl World<'_> {
         self.bury();
         self.end(false);
         if self.outside.options.has(Fault::Reload) {
-            self.edit();
+            self.reload();
         }
     }
 
@@ -373,12 +482,15 @@ impl World<'_> {
 
     fn plan(&self) -> Arc<Plan> {
         let stage = self.outside.stage;
-        if self.is_alone() { stage.plans[usize::from(self.edited)].clone() } else { stage.local.clone() }
+        let plans = if self.is_alone() { &stage.plans } else { &stage.local };
+        plans[usize::from(self.edited)].clone()
     }
 
+    /// Whoever runs goes on with other rules.
     fn reload(&mut self) {
         let plan = self.edit();
-        self.place().member.iter_mut().for_each(|member| member.reload(plan.clone()));
+        let members = self.hosts.iter_mut().filter_map(|place| place.member.as_mut());
+        members.for_each(|member| member.reload(plan.clone()));
     }
 
     fn start(&mut self) {

@@ -15,6 +15,7 @@ impl Member {
         self.homes.iter_mut().for_each(|homes| homes.take(cells.iter().cloned()));
         if self.alignment.mark(shard) {
             self.cut(outside, cut);
+            self.contest(outside);
             self.publish_all(outside);
             for mail in self.alignment.release() {
                 self.hear(outside, mail);
@@ -73,8 +74,9 @@ impl Member {
 
     /// Somebody asks for something. It is promised once it is on disk, and before the first checkpoint nothing is.
     pub fn operate(&mut self, outside: &mut Outside<'_>, ask: Ask) {
-        let now = self.now(outside);
-        let Some(operation) = outside.watch.seen.promises.operation(ask, now).filter(|_| self.begun) else { return };
+        let (now, host) = (self.now(outside), outside.host);
+        let operation = outside.watch.seen.promises.operation(ask, now, host).filter(|_| self.begun);
+        let Some(operation) = operation else { return };
         // What it ends may be told in the same step.
         let before = outside.watch.seen.promises.doubt(ask);
         let answer = self.ask_desk(outside, DeskInput::Operator(operation));

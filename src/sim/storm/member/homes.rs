@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::{Mail, Member};
 use crate::alert::route::home_of;
 use crate::checkpoint::arrival::{Arrival, KnownCells};
+use crate::checkpoint::holdings::Holdings;
 use crate::engine::desk::{DeskInput, DeskOutput};
 use crate::engine::shard::{ShardInput, positions};
-use crate::engine::state::{CellCut, CellName, ShardCut};
+use crate::engine::state::{CellCut, ShardCut};
 use crate::model::{Delivery, Millis, Outcome, Position, SourceId, WallTime};
 use crate::sim::storm::receivers::answered;
 use crate::sim::storm::{Outside, Sabotage, handover};
@@ -18,17 +19,26 @@ use crate::sim::storm::{Outside, Sabotage, handover};
 /// How long a partition that leaves waits for the answers to what is under way.
 const ANSWERS_MAX: Millis = Millis::from_secs(3);
 
+/// How long a notification waits for Kafka to have its parcel.
+const PUBLISH_MAX: i64 = 1_000;
+
+/// How long a partition that leaves waits for Kafka to have its parcel.
+const LEAVE_MAX: i64 = 5_000;
+
+/// How long partitions that are taken away wait for all that.
+const LEAVING_MAX: i64 = 10_000;
+
 /// What a member has of partitions that move.
 #[derive(Default)]
 pub struct Homes {
-    /// Partitions whose cells it holds, with their tenures.
-    held: BTreeMap<SourceId, u64>,
-    arrivals: BTreeMap<SourceId, Arrival>,
+    holdings: Holdings,
     cells: KnownCells,
     leaving: Vec<Leaving>,
     outgoing: Vec<Outgoing>,
     /// Partitions to be let go of, and when.
     releases: Vec<(i64, SourceId)>,
+    /// Partitions that were taken away, and until when they may wait for their shards, their parcels and Kafka.
+    departing: BTreeMap<SourceId, i64>,
 }
 
 struct Leaving {
@@ -50,17 +60,15 @@ struct Outgoing {
 enum Before {
     /// There is none to be written: the partition is not known to be ours.
     Unknown,
-    /// Kafka has it at that moment.
-    Taken(i64),
+    /// Kafka has it at that moment; and the tenure in which it was written.
+    Taken(i64, u64),
     /// Another member has the partition.
     Outpaced,
 }
 
 impl Homes {
     pub fn new(cuts: &[ShardCut]) -> Homes {
-        let mut homes = Homes::default();
-        let names = cuts.iter().filter_map(|cut| cut.cell.clone());
-        homes.held = names.map(|CellName { home, tenure }| (home, tenure)).collect();
+        let mut homes = Homes { holdings: Holdings::restored(cuts), ..Homes::default() };
         homes.cells.take(cuts.iter().map(CellCut::of).map(Arc::new));
         homes
     }
@@ -84,15 +92,14 @@ impl Member {
         let Some(homes) = &mut self.homes else { return };
         for partition in partitions {
             let home = outside.partitions[*partition].source.clone();
-            let held = homes.held.get(&home).copied();
-            let lost = outside.options.sabotaged(Sabotage::LoseParcel) && held.is_none();
+            let lost = outside.options.sabotaged(Sabotage::LoseParcel);
             let newest = outside.handover.latest(outside.now, &home).filter(|_| !lost);
-            let mut arrival = Arrival::of(&handover::member_of(outside.host), held, newest, WallTime::MIN);
+            let member = handover::member_of(outside.host);
+            let arrival = homes.holdings.find_out(&member, &home, newest, WallTime::MIN);
             match &arrival {
                 Arrival::Adopted { parcel, .. } => {
                     self.consumer.forget(&home);
                     self.consumer.resume_at(positions(std::slice::from_ref(&parcel.shard.0)));
-                    outside.watch.adopts(&home);
                 }
                 Arrival::Begun { .. } => {
                     let of = &outside.partitions[*partition];
@@ -107,23 +114,49 @@ impl Member {
                 }
                 Arrival::Confirmed { .. } => {}
             }
-            let how = match &arrival {
+            if !matches!(arrival, Arrival::Confirmed { .. }) {
+                outside.handover.takes_over(outside.now, outside.host, &home, arrival.tenure());
+            }
+            let how = match &*arrival {
                 Arrival::Confirmed { tenure } => format!("confirmed in tenure {tenure}"),
                 Arrival::Adopted { tenure, parcel } => format!("adopted from {} in tenure {tenure}", parcel.member),
                 Arrival::Begun { tenure, .. } => format!("begun in tenure {tenure}"),
             };
             outside.say(format!("{home} comes to host {}: {how}", outside.host));
-            homes.held.insert(home.clone(), arrival.tenure());
-            homes.arrivals.insert(home, arrival);
+            homes.holdings.arrive(&home);
         }
     }
 
-    /// The shard's thread comes to partitions that were assigned.
-    pub(super) fn arrive(&mut self, shard: usize, sources: &[SourceId]) {
+    /// The group takes a partition away.
+    pub(super) fn part_with(&mut self, home: &SourceId) {
+        if let Some(homes) = &mut self.homes {
+            homes.holdings.depart(home);
+            self.consumer.forget(home);
+        }
+    }
+
+    /// … and waits for it to be let go of.
+    pub(super) fn lets_go(&mut self, outside: &Outside<'_>, home: SourceId) {
+        if let Some(homes) = &mut self.homes {
+            homes.departing.insert(home, outside.now + LEAVING_MAX);
+        }
+    }
+
+    /// Whether what the group says next has to wait for partitions that are let go of.
+    pub fn is_letting_go(&self, outside: &Outside<'_>) -> bool {
+        self.homes.iter().flat_map(|homes| homes.departing.values()).any(|until| outside.now < *until)
+    }
+
+    /// The shard's thread comes to partitions that were assigned, and are read from there.
+    pub(super) fn arrive(&mut self, outside: &mut Outside<'_>, shard: usize, sources: &[(SourceId, i64)]) {
         let Some(homes) = &mut self.homes else { return };
         let mut said = Vec::new();
-        for home in sources {
-            let Some(arrival) = homes.arrivals.remove(home) else { continue };
+        for (home, next) in sources {
+            let Some(arrival) = homes.holdings.arrived(home) else { continue };
+            outside.watch.reads_from(&outside.partitions[home.partition as usize], *next);
+            if let Arrival::Adopted { .. } = arrival {
+                outside.watch.adopts(home);
+            }
             let cells = self.shards[shard].cells().expect("where partitions move there are cells");
             if let Some((tenure, left)) = arrival.taken_over() {
                 let adopted = cells.adopt(home.clone(), tenure, left, &mut said);
@@ -132,7 +165,14 @@ impl Member {
             let (input, cell) = arrival.told(home);
             self.mail.push_back(Mail::Home { shard, input, cell });
         }
-        assert!(said.is_empty(), "a cell that arrives has nothing to say yet: {said:?}");
+        self.say(outside, shard, said);
+    }
+
+    /// Whether the partition of a cell is another's, or has come again, and its shard has not come to that.
+    pub(super) fn is_behind(&mut self, outside: &Outside<'_>, shard: usize, home: &SourceId) -> bool {
+        let held = self.homes.as_ref().and_then(|homes| homes.holdings.tenure(home));
+        let here = self.shards[shard].cells().and_then(|cells| cells.tenure(home));
+        !outside.group.is_of(outside.host, home.partition as usize) || held.is_some_and(|held| Some(held) != here)
     }
 
     /// … or to those that were revoked.
@@ -159,10 +199,9 @@ impl Member {
     }
 
     fn forget(&mut self, home: &SourceId) {
-        if let Some(homes) = &mut self.homes {
-            homes.held.remove(home);
+        if self.homes.as_mut().is_some_and(|homes| homes.holdings.forget(home)) {
+            self.consumer.forget(home);
         }
-        self.consumer.forget(home);
     }
 
     /// The desk hears how a partition arrived, or that it is gone, and lets the other member know.
@@ -176,6 +215,10 @@ impl Member {
             DeskInput::HomeConfirmed { home } | DeskInput::HomeAdopted { home, .. } => {
                 let new = cell.as_ref().map(|_| home.clone());
                 homes.cells.arrived(home, cell);
+                homes.leaving.retain(|leaving| leaving.home != *home); // it is back before it was gone
+                if matches!(input, DeskInput::HomeAdopted { .. }) {
+                    outside.adopts_told(home);
+                }
                 new
             }
             _ => unreachable!("partitions come and go in three ways"),
@@ -203,25 +246,35 @@ impl Member {
         let ready = |l: &mut Leaving| at_once || l.until <= now || self.desk.under_way(&l.home) == 0;
         let ready: Vec<Leaving> = homes.leaving.extract_if(.., ready).collect();
         for Leaving { home, cell, .. } in ready {
-            self.homes.iter_mut().for_each(|homes| homes.cells.forget(&home));
-            let at = self.send(outside, &home, cell).unwrap_or(outside.now);
+            let Some(homes) = &mut self.homes else { return };
+            let cell = homes.cells.last(&home, &cell);
+            homes.cells.forget(&home);
+            let at = self.send(outside, &home, cell).unwrap_or(outside.now).min(outside.now + LEAVE_MAX);
             self.homes.iter_mut().for_each(|homes| homes.releases.push((at, home.clone())));
             self.tell(outside, DeskInput::HomeReleased { home });
         }
     }
 
     fn send(&self, outside: &mut Outside<'_>, home: &SourceId, cell: CellCut) -> Option<i64> {
-        outside.handover.publish(outside.now, (outside.host, self.life), home, cell, self.desk.home_cut(home))
+        let (now, part) = ((outside.now, outside.wall()), self.desk.home_cut(home));
+        outside.handover.publish(now, (outside.host, self.life), home, cell, part)
     }
 
     /// Writes a partition's parcel, if it is ours.
     fn publish(&self, outside: &mut Outside<'_>, home: &SourceId) -> Before {
         let ours = self.homes.as_ref().and_then(|homes| homes.cells.ours(home));
-        match ours.map(|cell| self.send(outside, home, CellCut::clone(cell))) {
-            None => Before::Unknown,
-            Some(None) => Before::Outpaced,
-            Some(Some(at)) => Before::Taken(at),
-        }
+        let Some(cell) = ours else { return Before::Unknown };
+        let tenure = cell.name().map_or(0, |name| name.tenure);
+        let sent = self.send(outside, home, cell);
+        sent.map_or(Before::Outpaced, |at| Before::Taken(at, tenure))
+    }
+
+    /// Looks whether the other member took over what the group has given to this one.
+    pub(super) fn contest(&mut self, outside: &mut Outside<'_>) {
+        let (now, Some(homes)) = (self.desk.now(), &mut self.homes) else { return };
+        let (host, handover) = (outside.host, &outside.handover);
+        let contested = homes.cells.contest(now, |home, tenure| handover.outpaced(outside.now, host, home, tenure));
+        contested.iter().for_each(|home| outside.say(format!("host {host} contests {home}")));
     }
 
     pub(super) fn publish_all(&self, outside: &mut Outside<'_>) {
@@ -248,10 +301,11 @@ impl Member {
         delivery: Delivery,
         announced: &Announced,
     ) {
+        outside.watch.delivers(&receiver, &delivery);
         let Some(homes) = &mut self.homes else { return outside.deliver(self.life, receiver, delivery, false) };
         let home = home_of(&delivery.notification.group_key);
         let parcel = home.and_then(|home| announced.0.get(&home).copied()).unwrap_or(Before::Unknown);
-        let at = if let Before::Taken(at) = parcel { at } else { outside.now };
+        let at = if let Before::Taken(at, _) = parcel { at.min(outside.now + PUBLISH_MAX) } else { outside.now };
         homes.outgoing.push(Outgoing { at, receiver, delivery, parcel });
     }
 
@@ -260,12 +314,13 @@ impl Member {
         let Some(homes) = &mut self.homes else { return };
         let due: Vec<Outgoing> = homes.outgoing.extract_if(.., |outgoing| outgoing.at <= outside.now).collect();
         for (_, home) in homes.releases.extract_if(.., |(at, _)| *at <= outside.now) {
+            homes.departing.remove(&home);
             outside.group.releases(outside.host, home.partition as usize);
         }
         for Outgoing { receiver, delivery, parcel, .. } in due {
-            match parcel {
+            match self.still_ours(outside, &delivery, parcel) {
                 Before::Unknown => outside.deliver(self.life, receiver, delivery, false),
-                Before::Taken(_) => outside.deliver(self.life, receiver, delivery, true),
+                Before::Taken(at, _) => outside.deliver(self.life, receiver, delivery, at <= outside.now),
                 Before::Outpaced => {
                     let reason = "another member has the partition".to_owned();
                     let outcome = Outcome::Retry { after: None, throttled: false, reason };
@@ -273,6 +328,16 @@ impl Member {
                 }
             }
         }
+    }
+
+    /// Looks again, now that Kafka has the parcel.
+    fn still_ours(&self, outside: &Outside<'_>, delivery: &Delivery, parcel: Before) -> Before {
+        let Before::Taken(_, tenure) = parcel else { return parcel };
+        let Some((home, homes)) = home_of(&delivery.notification.group_key).zip(self.homes.as_ref()) else {
+            return parcel;
+        };
+        let outpaced = outside.handover.outpaced(outside.now, outside.host, &home, tenure).is_some();
+        if outpaced || !homes.holdings.is_of(&home, tenure) { Before::Outpaced } else { parcel }
     }
 
     /// After a receipt: whoever comes next need not tell it.

@@ -20,7 +20,8 @@ const QUEUE_MAX: usize = 16;
 pub enum FromSource {
     /// Records, from the place whose offset was 0 when they were read.
     Records(usize, RawBatch),
-    Assigned(Vec<SourceId>),
+    /// … and from where they are read.
+    Assigned(Vec<(SourceId, i64)>),
     Revoked(Vec<SourceId>),
     /// They are another's already.
     Lost(Vec<SourceId>),
@@ -85,7 +86,7 @@ impl Member {
                 }
             }
             self.consumer.ours.insert(partition, Reading { next, furthest: next, at_end: false });
-            told[shard_of(partition, self.shards.len())].push(of.source.clone());
+            told[shard_of(partition, self.shards.len())].push((of.source.clone(), next));
         }
         for (shard, list) in told.into_iter().enumerate() {
             self.to_shards[shard].push_back(FromSource::Assigned(list));
@@ -93,7 +94,9 @@ impl Member {
     }
 
     pub fn revoke(&mut self, outside: &mut Outside<'_>, partitions: &[usize]) {
-        self.take_away(outside, partitions, FromSource::Revoked);
+        for home in self.take_away(outside, partitions, FromSource::Revoked) {
+            self.lets_go(outside, home);
+        }
     }
 
     /// They are another's already.
@@ -101,13 +104,23 @@ impl Member {
         self.take_away(outside, partitions, FromSource::Lost);
     }
 
-    fn take_away(&mut self, outside: &Outside<'_>, partitions: &[usize], told: fn(Vec<SourceId>) -> FromSource) {
+    /// Those that were ours.
+    fn take_away(
+        &mut self,
+        outside: &Outside<'_>,
+        partitions: &[usize],
+        told: fn(Vec<SourceId>) -> FromSource,
+    ) -> Vec<SourceId> {
+        let mut taken = Vec::new();
         for partition in partitions {
             if self.consumer.ours.remove(partition).is_some() {
                 let source = outside.partitions[*partition].source.clone();
+                self.part_with(&source);
+                taken.push(source.clone());
                 self.to_shards[shard_of(*partition, self.shards.len())].push_back(told(vec![source]));
             }
         }
+        taken
     }
 
     pub fn reads(&self, partition: usize) -> bool {
@@ -187,8 +200,8 @@ impl Member {
             FromSource::Lost(list) => return self.lose(outside, shard, list),
             FromSource::Revoked(list) => ShardInput::Revoked(list),
             FromSource::Assigned(list) => {
-                self.arrive(shard, &list);
-                ShardInput::Assigned(list.into_iter().map(|source| (0, source)).collect())
+                self.arrive(outside, shard, &list);
+                ShardInput::Assigned(list.into_iter().map(|(source, _)| (0, source)).collect())
             }
             FromSource::Records(base, mut batch) => {
                 self.handed += batch.records.len() as u64;
