@@ -146,6 +146,20 @@ fn two_members_bear_what_one_bears() {
     }
 }
 
+/// What one has read is gone when the other, which takes the partition over, reads it again: one may say an end of which the
+/// other knows nothing. And a gap of which one said that it is over is said to be over once more where the partition goes.
+#[test]
+fn what_one_member_has_missed_is_not_held_against_the_other() {
+    let stage = stage();
+    for storm in
+        ["seed=77 members=2 faults=outage,retention,freeze", "seed=486 members=2 faults=retention,reset,slow,freeze"]
+    {
+        let report = storm::run(&storm.parse().expect("a storm"), &stage, false);
+        assert!(report.broken.is_none(), "{}", show(&report));
+        assert!(report.torn.is_some(), "{}", show(&report));
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_storm() {
     let stage = stage();
@@ -265,6 +279,11 @@ fn v12_a_silence_that_was_confirmed_and_is_forgotten_is_noticed() {
 
 fn of_two(seed: u64, faults: &[Fault]) -> Options {
     Options::of(seed).with_faults(faults.iter().copied()).with_two_members()
+}
+
+#[test]
+fn v3_an_end_that_neither_of_two_can_know_of_is_noticed() {
+    caught_in(|seed| of_two(seed, &[Fault::Retention, Fault::Freeze]), Sabotage::HideGap, "V3");
 }
 
 #[test]

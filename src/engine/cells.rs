@@ -195,6 +195,11 @@ impl Cells {
         self.cells.get(home).map(|cell| cell.tenure)
     }
 
+    /// Up to when a partition that is here is judged, for tests: its stream's watermark.
+    pub fn judged(&self, stream: usize, home: &SourceId) -> Option<EventTime> {
+        self.cells.get(home)?.shard.status().streams.get(stream)?.watermark
+    }
+
     /// Whether others go on from the last cut.
     pub fn is_over(&self) -> bool {
         self.over

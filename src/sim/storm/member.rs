@@ -355,7 +355,7 @@ impl Member {
                 ShardOutput::Whole { stream } => {
                     match self.homes {
                         None => outside.watch.mend(self.shards.iter().map(Machine::status)),
-                        Some(_) => outside.watch.mend_own(&self.shards[shard].status()),
+                        Some(_) => self.mend_own(outside, shard),
                     }
                     let stream = self.plan.streams[stream].schema.name.clone();
                     self.mail.push_back(Mail::Input(DeskInput::InputWhole { stream }));

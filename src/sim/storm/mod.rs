@@ -187,6 +187,14 @@ impl Outside<'_> {
         self.tellings.adopts(self.host, home);
     }
 
+    /// A partition comes to the host from a member's parcel.
+    fn comes_from(&mut self, member: &str, home: &SourceId) {
+        let is_own = *member == *handover::member_of(self.host);
+        let owner = if is_own { &self.watch.seen } else { &self.other.seen };
+        let missed = owner.missed(home);
+        self.watch.comes(home, missed);
+    }
+
     /// Whether the partition is another member's, and this one, which stood still or waits for parcels, cannot know that.
     fn is_out_of_turn(&self, home: &SourceId) -> bool {
         let unaware = self.is_unaware || self.is_deaf || self.handover.is_behind(self.host, self.now);

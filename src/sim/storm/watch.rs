@@ -2,7 +2,7 @@
 //!
 //! - `V1` nothing is lost without a name: in = out + held + Σ refused, at every stage that counts
 //! - `V2` a breach that is owed is sent once receivers heal, and so is its end: everyone believes what is
-//! - `V3` unknown never resolves: no end is said of a time of which events are known to be missing
+//! - `V3` unknown never resolves: no end is said of a time of which events are known to be missing to whoever says it
 //! - `V4` what fires never returns to pending
 //! - `V5` `for` is never cut short, and never restarted by a crash
 //! - `V6` what a receiver said it has is not sent to it again under the same key; where a crash makes that impossible to
@@ -66,8 +66,6 @@ pub struct Watch {
     pub torn: Option<String>,
     /// … of these partitions, and from then on no window looks at them any more.
     whole: BTreeMap<SourceId, Option<EventTime>>,
-    /// Partitions and times of events that are known to be gone.
-    lost: Vec<(SourceId, i64)>,
     /// Which places come late, by partition.
     late: Vec<Vec<bool>>,
     firing: BTreeMap<(String, String), EventTime>,
@@ -100,6 +98,11 @@ pub struct Seen {
     floors: BTreeMap<SourceId, EventTime>,
     marks: BTreeMap<usize, EventTime>,
     own: BTreeMap<SourceId, EventTime>,
+    /// By partition: times of events that were gone before they were read. A member that stood still has read what is gone
+    /// by the time another reads it again, so each knows its own, and with a partition it comes to know the other's.
+    missed: BTreeMap<SourceId, Vec<i64>>,
+    /// The same of partitions that come, and are read, but to which no shard has come.
+    missed_to_come: BTreeMap<SourceId, Vec<i64>>,
     /// Of the records handed to shards in this life: the last place by partition, how many came late, from the future.
     fresh: BTreeMap<usize, i64>,
     expected: Expected,
@@ -113,6 +116,13 @@ struct Expected {
     late: u64,
     future: u64,
     garbage: u64,
+}
+
+impl Seen {
+    /// Times of a partition's events that were gone before they were read.
+    pub fn missed(&self, source: &SourceId) -> Vec<i64> {
+        self.missed.get(source).cloned().unwrap_or_default()
+    }
 }
 
 impl Watch {
@@ -135,18 +145,17 @@ impl Watch {
         self.whole.insert(source.clone(), None);
     }
 
-    /// A shard says that they are: all windows, where shards judge together.
+    /// A shard says that they are: all windows, where shards judge together …
     pub fn mend(&mut self, shards: impl Iterator<Item = ShardStatus>) {
         let judged = shards.filter_map(|shard| shard.streams[0].watermark).max();
         self.whole.values_mut().for_each(|whole| *whole = judged);
     }
 
-    /// … those of the partitions that it reads, where each is judged by itself.
-    pub fn mend_own(&mut self, shard: &ShardStatus) {
-        for report in &shard.streams[0].sources {
-            if let Some(whole) = self.whole.get_mut(&report.source) {
-                *whole = report.watermark;
-            }
+    /// … those of a partition that was judged up to there, where each is judged by itself. A cell that was handed over says so
+    /// again, and may stand further back than the one that said it first.
+    pub fn mend_own(&mut self, source: &SourceId, judged: EventTime) {
+        if let Some(whole) = self.whole.get_mut(source) {
+            *whole = Some(whole.map_or(judged, |whole| whole.max(judged)));
         }
     }
 
@@ -178,6 +187,7 @@ impl Watch {
         (self.seen.fresh, self.seen.expected) = (BTreeMap::new(), Expected::default());
         (self.seen.marks, self.seen.own) = (BTreeMap::new(), BTreeMap::new());
         self.seen.before_reload.clear();
+        self.seen.missed_to_come.clear();
         self.firing.clear();
         self.goes_on(cuts);
         self.seen.floors.clear();
@@ -228,9 +238,11 @@ impl Watch {
         self.seen.tried.retain(|key, _| !here(key));
     }
 
-    /// … and its shard, which stands where the owner before it stood.
+    /// … and its shard, which stands where the owner before it stood, and has missed what that one had.
     pub fn adopts(&mut self, home: &SourceId) {
         self.firing.clear();
+        let missed = self.seen.missed_to_come.remove(home).unwrap_or_default();
+        self.seen.missed.insert(home.clone(), missed);
         self.seen.own.remove(home);
         self.seen.floors.remove(home);
     }
@@ -304,13 +316,13 @@ impl Watch {
         let ends = matches!(signal.transition, Transition::Resolved(ResolvedBecause::Normal));
         let window = signal.at.0 - rule.window()..signal.at.0;
         let looks_at = |source: &SourceId| signal.home.as_deref().is_none_or(|home| home == source);
+        let mut missed = self.seen.missed.iter().filter(|(source, _)| looks_at(source)).flat_map(|(_, times)| times);
         // What comes late says nothing of where a gap ended.
         let told = !options.has(super::options::Fault::Late);
         if ends
             && told
-            && let Some(at) = self.lost.iter().find(|(source, at)| looks_at(source) && window.contains(at))
+            && let Some(at) = missed.find(|at| window.contains(at)).copied().map(EventTime)
         {
-            let at = EventTime(at.1);
             self.fail("V3", format!("{} ends at {}, but an event of {at} was never read", signal.labels, signal.at));
         }
     }
@@ -408,7 +420,16 @@ impl Watch {
         self.tear(&partition.source);
         let gone = partition.records[..partition.start].iter().skip(partition.base + from as usize);
         let gone = gone.filter(|record| record.kind == Kind::Event);
-        self.lost.extend(gone.map(|record| (partition.source.clone(), record.at)));
+        let gone = gone.map(|record| record.at);
+        match self.seen.missed_to_come.get_mut(&partition.source) {
+            Some(missed) => missed.extend(gone),
+            None => self.seen.missed.entry(partition.source.clone()).or_default().extend(gone),
+        }
+    }
+
+    /// A partition comes from who had missed this of it.
+    pub fn comes(&mut self, source: &SourceId, missed: Vec<i64>) {
+        self.seen.missed_to_come.insert(source.clone(), missed);
     }
 
     /// A shard is told that a log was made anew: offsets begin again.
@@ -419,7 +440,8 @@ impl Watch {
     /// A partition is read from where its log begins, because nobody knows of any position, or from some place in it,
     /// because nobody left anything else: what is not there any more is missed by nobody.
     pub fn begins(&mut self, source: &SourceId) {
-        self.lost.retain(|(lost, _)| lost != source);
+        self.seen.missed.remove(source);
+        self.seen.missed_to_come.remove(source);
         self.seen.own.remove(source);
         self.seen.floors.remove(source);
     }

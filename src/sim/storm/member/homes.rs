@@ -98,6 +98,7 @@ impl Member {
             let arrival = homes.holdings.find_out(&member, &home, newest, WallTime::MIN);
             match &arrival {
                 Arrival::Adopted { parcel, .. } => {
+                    outside.comes_from(&parcel.member, &home);
                     self.consumer.forget(&home);
                     self.consumer.resume_at(positions(std::slice::from_ref(&parcel.shard.0)));
                 }
@@ -201,6 +202,16 @@ impl Member {
     fn forget(&mut self, home: &SourceId) {
         if self.homes.as_mut().is_some_and(|homes| homes.holdings.forget(home)) {
             self.consumer.forget(home);
+        }
+    }
+
+    /// A shard says that its windows are whole: those of its partitions that are the host's.
+    pub(super) fn mend_own(&mut self, outside: &mut Outside<'_>, shard: usize) {
+        for report in self.shards[shard].status().streams.swap_remove(0).sources {
+            let judged = self.shards[shard].cells().and_then(|cells| cells.judged(0, &report.source));
+            if let Some(judged) = judged.filter(|_| !self.is_behind(outside, shard, &report.source)) {
+                outside.watch.mend_own(&report.source, judged);
+            }
         }
     }
 
