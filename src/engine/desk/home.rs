@@ -58,6 +58,11 @@ impl HomeCut {
         alerts.is_empty() && groups.is_empty() && past.is_empty() && unsent.is_empty()
     }
 
+    /// Those that hold where it was cut out.
+    pub fn silences(&self) -> &[Arc<Silence>] {
+        &self.silences
+    }
+
     /// Leaves pending alerts out. Nobody was told of them, and their rules say them again with every tick.
     pub fn leave_pending(&mut self) {
         self.alerts.retain(|alert| !alert.is_pending());

@@ -11,7 +11,7 @@ use crate::alert::life::{Alert, AlertId, AlertName};
 use crate::alert::silence::Silence;
 use crate::engine::journal::Journal;
 use crate::model::{EventTime, Labels, RuleMeta, SourceId, WallTime};
-use crate::notify::outbox::{DeadLetter, LaneHealth, LaneId};
+use crate::notify::outbox::{DeadLetter, LaneHealth, LaneId, Unsent};
 
 /// A notification group as the page shows it.
 #[derive(Clone, Debug)]
@@ -99,6 +99,11 @@ impl Desk {
     /// Every integration of every receiver: what it is doing, how it went, and the counters for metrics.
     pub fn lanes(&self) -> impl Iterator<Item = LaneHealth> + '_ {
         self.outbox.health(self.now)
+    }
+
+    /// Notifications to these groups that no receipt was seen of, in the order in which they were written.
+    pub fn unsent(&self, which: impl Fn(&str) -> bool) -> Vec<Unsent> {
+        self.outbox.unsent(which)
     }
 
     pub fn journal(&self) -> &Journal {

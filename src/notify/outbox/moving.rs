@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keep::waiting;
 use super::{DeadReason, Lane, LaneId, Letter, Outbox, OutboxCut, OutboxEvent, Place, Slot, State};
-use crate::model::WallTime;
+use crate::model::{Notification, WallTime};
 
 /// A notification that no receipt was seen of, for whom, and how it went so far.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,8 +24,12 @@ pub struct Unsent {
 }
 
 impl Unsent {
+    pub fn notification(&self) -> &Notification {
+        &self.letter.notification
+    }
+
     pub fn group(&self) -> &Arc<str> {
-        &self.letter.notification.group_key
+        &self.notification().group_key
     }
 }
 

@@ -168,6 +168,7 @@ impl Member {
                 for entry in loaded.entries.iter().filter(ours) {
                     out.clear();
                     desk.handle(entry.at, entry.input.clone(), &mut out);
+                    outside.watch.writes(&desk, &out);
                     if let DeskInput::Signals(signals) = &entry.input {
                         outside.watch.hears(signals, &out);
                     }

@@ -3,7 +3,13 @@
 //! A silence counts as promised once its answer was given, which is when it is on disk. What was asked for and not answered,
 //! as the process ended over it, may or may not have come about, and nothing is held against either.
 //!
+//! Each of two hosts has promises of its own, because a silence holds at the member at which it was made. It goes along with
+//! each partition that moves from there, and from then on the host to which it came has promised it, too. So what counts is
+//! who writes a notification, and not who sends it: what was written where nobody had heard of the silence goes out still,
+//! even where the silence holds at the member to which the partition moved.
+//!
 //! - `V12` a silence that was promised is there after any crash, and while it is in force nothing is written of what it hides
+//!   by the host that promised it
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +21,7 @@ use super::plot::Turn;
 use crate::alert::matcher::Matcher;
 use crate::alert::silence::{Done, Silence, SilenceId, SilenceState, Wish};
 use crate::engine::desk::{Desk, Operation, Person};
-use crate::model::{Delivery, Millis, WallTime};
+use crate::model::{Millis, Notification, WallTime};
 
 /// What is silenced.
 const SILENCED: [&str; 5] =
@@ -56,18 +62,34 @@ pub(super) fn turns(at: i64, length: i64, dice: &mut StdRng) -> Vec<(i64, Turn)>
     }
 }
 
-/// What people were promised.
+/// What people were promised at one host.
 #[derive(Debug, Default)]
 pub struct Promises {
-    kept: BTreeMap<SilenceId, Arc<Silence>>,
+    kept: BTreeMap<SilenceId, Promise>,
     asked: u128,
     newest: Option<SilenceId>,
+}
+
+/// A silence, and what is known of it.
+#[derive(Debug)]
+pub struct Promise {
+    silence: Arc<Silence>,
+    /// What is written after that hides what it matches.
+    since: WallTime,
+    /// It came with a partition. Nobody was told that it is on disk, and power may take both.
+    came: bool,
+}
+
+impl Promise {
+    fn answered(silence: &Arc<Silence>) -> (SilenceId, Promise) {
+        (silence.id, Promise { silence: silence.clone(), since: silence.updated_at, came: false })
+    }
 }
 
 impl Promises {
     /// What the desk of a host is asked for; `None` where there is nothing to change yet.
     pub fn operation(&mut self, ask: Ask, now: WallTime, host: usize) -> Option<Operation> {
-        let newest = self.newest.and_then(|id| self.kept.get(&id)).cloned();
+        let newest = self.newest.and_then(|id| self.kept.get(&id)).map(|promise| promise.silence.clone());
         let wish =
             |what: &[Matcher], starts_at, ends_at| Wish::new(what.to_vec(), (starts_at, ends_at), "ada", "a storm");
         let list = |what| Matcher::parse_list(what).expect("matchers of ours");
@@ -107,14 +129,31 @@ impl Promises {
     pub fn promise(&mut self, done: &Done) {
         let silence = done.silence();
         if let Done::Replaced { before, .. } = done {
-            self.kept.insert(before.id, before.clone());
+            self.kept.extend([Promise::answered(before)]);
         }
-        self.kept.insert(silence.id, silence.clone());
+        self.kept.extend([Promise::answered(silence)]);
         self.newest = Some(silence.id);
     }
 
+    /// These came with a partition, and the desk has taken it in. Where it knows something newer of one, that is what holds.
+    /// Gives back one that it did not take.
+    pub fn come(&mut self, silences: &[Arc<Silence>], desk: &Desk) -> Option<Arc<Silence>> {
+        for silence in silences {
+            let held = desk.silences().find(|held| held.id == silence.id);
+            if held.is_none_or(|held| held.updated_at < silence.updated_at) {
+                return Some(silence.clone());
+            }
+            let known = self.kept.get(&silence.id).is_some_and(|promise| promise.silence == *silence);
+            if held == Some(silence) && !known {
+                let promise = Promise { silence: silence.clone(), since: desk.now(), came: true };
+                self.kept.insert(silence.id, promise);
+            }
+        }
+        None
+    }
+
     /// It is asked for, and nobody knows what becomes of it. Gives back what was promised before.
-    pub fn doubt(&mut self, ask: Ask) -> Option<Arc<Silence>> {
+    pub fn doubt(&mut self, ask: Ask) -> Option<Promise> {
         match ask {
             Ask::Prolong(_) | Ask::Swap(_) | Ask::Expire => self.kept.remove(&self.newest?),
             Ask::Silence { .. } => None,
@@ -122,29 +161,33 @@ impl Promises {
     }
 
     /// It was refused: what was promised before holds.
-    pub fn stand_by(&mut self, before: Option<Arc<Silence>>) {
-        self.kept.extend(before.map(|silence| (silence.id, silence)));
+    pub fn stand_by(&mut self, before: Option<Promise>) {
+        self.kept.extend(before.map(|promise| (promise.silence.id, promise)));
     }
 
     /// A promise that a desk does not keep.
     pub fn broken_by(&self, desk: &Desk) -> Option<&Silence> {
-        let holds = |promised: &Silence| desk.silences().any(|silence| **silence == *promised);
-        self.kept.values().map(|promised| &**promised).find(|promised| !holds(promised))
+        let answered = self.kept.values().filter(|promise| !promise.came);
+        answered.map(|promise| &promise.silence).find(|silence| !holds(desk, silence)).map(Arc::as_ref)
     }
 
     /// Some of it was lost, as the disk had not kept its word.
     pub fn forget_what_is_lost(&mut self, desk: &Desk) {
-        self.kept.retain(|_, promised| desk.silences().any(|silence| silence == promised));
+        self.kept.retain(|_, promise| holds(desk, &promise.silence));
     }
 
     /// An alert of a notification that was promised to be hidden when it was written.
-    pub fn broken_in(&self, delivery: &Delivery) -> Option<(&Silence, String)> {
-        let at = delivery.notification.at;
-        let in_force = |silence: &&Arc<Silence>| at > silence.updated_at && silence.state(at) == SilenceState::Active;
+    pub fn broken_in(&self, written: &Notification) -> Option<(&Silence, String)> {
+        let at = written.at;
+        let in_force = |promise: &&Promise| at > promise.since && promise.silence.state(at) == SilenceState::Active;
         let mut in_force = self.kept.values().filter(in_force);
-        in_force.find_map(|silence| {
-            let shown = delivery.notification.alerts.iter().find(|alert| silence.matches(&alert.labels));
+        in_force.find_map(|Promise { silence, .. }| {
+            let shown = written.alerts.iter().find(|alert| silence.matches(&alert.labels));
             shown.map(|alert| (&**silence, alert.labels.to_string()))
         })
     }
+}
+
+fn holds(desk: &Desk, promised: &Arc<Silence>) -> bool {
+    desk.silences().any(|silence| silence == promised)
 }

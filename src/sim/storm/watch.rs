@@ -12,7 +12,7 @@
 //! - `V9` every bound holds
 //! - `V10` what is said is what happened: exactly the episodes that a slow count over all events gives
 //! - `V11` a process that may run does: it starts, gets through what it is given, and takes checkpoints
-//! - `V12` a silence that was promised is there after any crash, and nothing is written of what it hides
+//! - `V12` a silence that was promised is there after any crash, and nothing is written there of what it hides
 //!   ([`super::operators`])
 //! - `V13` of two members, one does not tell again what the other told ([`super::tellings`])
 //!
@@ -28,6 +28,7 @@ use super::stage::{BOUNDS, CROWD_MAX};
 use super::topic::{Kind, Partition, SERVICES};
 use crate::alert::life::{AlertName, Change};
 use crate::alert::route::home_of;
+use crate::alert::silence::Silence;
 use crate::engine::desk::{Desk, DeskInput, DeskOutput};
 use crate::engine::journal::Decision;
 use crate::engine::shard::{ShardStatus, StreamStatus};
@@ -37,6 +38,7 @@ use crate::model::signal::ResolvedBecause;
 use crate::model::{
     Delivery, DeliveryId, EventTime, Notification, Outcome, Position, RawBatch, Refusal, Signal, SourceId, Transition,
 };
+use crate::notify::outbox::Unsent;
 
 /// Lines kept of what happened.
 const LINES_MAX: usize = 60;
@@ -230,6 +232,35 @@ impl Watch {
         self.seen.promises.forget_what_is_lost(desk);
     }
 
+    /// `V12`: the desk took in a partition, and these came along.
+    pub fn silences_come(&mut self, silences: &[Arc<Silence>], desk: &Desk) {
+        if let Some(lost) = self.seen.promises.come(silences, desk) {
+            self.fail("V12", format!("it came with a partition and is not there: {lost}"));
+        }
+    }
+
+    /// `V12`: what the desk wrote in its last step, now or from its log.
+    pub fn writes(&mut self, desk: &Desk, out: &[DeskOutput]) {
+        let written = out.iter().filter_map(|output| match output {
+            DeskOutput::Journal(entry) => match &entry.decision {
+                Decision::Flush { group, .. } => Some(&**group),
+                _ => None,
+            },
+            _ => None,
+        });
+        let groups: BTreeSet<&str> = written.collect();
+        if groups.is_empty() {
+            return;
+        }
+        let unsent = desk.unsent(|group| groups.contains(group));
+        for written in unsent.iter().map(Unsent::notification).filter(|unsent| unsent.at == desk.now()) {
+            if let Some((silence, alert)) = self.seen.promises.broken_in(written) {
+                let text = format!("{} is told of {alert}, which is silenced: {silence}", written.receiver);
+                return self.fail("V12", text);
+            }
+        }
+    }
+
     /// As [`super::Outside::adopts_told`].
     pub fn adopts_told(&mut self, home: &SourceId) {
         let here = |key: &Key| home_of(&key.2).as_ref() == Some(home);
@@ -378,10 +409,6 @@ impl Watch {
     /// `V6`, when it is decided: an answer that comes while the notification waits for its parcel is too late for it.
     pub fn delivers(&mut self, receiver: &Arc<str>, delivery: &Delivery) {
         self.deliveries += 1;
-        if let Some((silence, alert)) = self.seen.promises.broken_in(delivery).filter(|_| delivery.attempt == 1) {
-            let text = format!("{receiver} is told of {alert}, which is silenced: {silence}");
-            self.fail("V12", text);
-        }
         let Notification { group_key, .. } = &*delivery.notification;
         let of = delivery.notification.idempotency_key();
         let key = (receiver.clone(), delivery.integration, group_key.clone(), of);

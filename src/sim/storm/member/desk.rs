@@ -108,6 +108,7 @@ impl Member {
         if outside.disk.is_dead() {
             return None;
         }
+        outside.watch.writes(&self.desk, &out);
         outside.watch.hears(&signals, &out);
         outside.watch.decided(outside.now, self.life, &out);
         let speaks = out.iter().any(|output| matches!(output, DeskOutput::Deliver { .. }));

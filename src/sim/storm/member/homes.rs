@@ -218,6 +218,10 @@ impl Member {
     /// The desk hears how a partition arrived, or that it is gone, and lets the other member know.
     pub(super) fn welcome(&mut self, outside: &mut Outside<'_>, input: DeskInput, cell: Option<Arc<CellCut>>) {
         let Some(homes) = &mut self.homes else { return };
+        let silences = match &input {
+            DeskInput::HomeAdopted { part, .. } => part.silences().to_vec(),
+            _ => Vec::new(),
+        };
         let new = match &input {
             DeskInput::HomeReleased { home } => {
                 homes.cells.forget(home);
@@ -235,6 +239,9 @@ impl Member {
             _ => unreachable!("partitions come and go in three ways"),
         };
         self.tell(outside, input);
+        if !outside.disk.is_dead() {
+            outside.watch.silences_come(&silences, &self.desk);
+        }
         if let Some(home) = new {
             self.publish(outside, &home);
         }
