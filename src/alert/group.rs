@@ -90,6 +90,22 @@ impl Leg {
         }
     }
 
+    fn set_back(&mut self, by: Millis) {
+        match &mut self.state {
+            LegState::Quiet => {}
+            LegState::Untold { since: at }
+            | LegState::Underway { flushed_at: at, .. }
+            | LegState::Told { flushed_at: at, .. } => *at = *at - by,
+            LegState::Owed { flushed_at, retry_at, .. } => {
+                *flushed_at = *flushed_at - by;
+                *retry_at = *retry_at - by;
+            }
+        }
+        for at in [&mut self.changed_at, &mut self.failing_since].into_iter().flatten() {
+            *at = *at - by;
+        }
+    }
+
     /// It was told everything, down to the last end.
     fn is_at_rest(&self) -> bool {
         matches!(self.state, LegState::Quiet | LegState::Told { .. }) && self.known.is_empty()
@@ -379,6 +395,12 @@ impl Group {
     /// Alerts that ended and whose end is still owed to some leg.
     pub fn ended(&self) -> impl ExactSizeIterator<Item = (AlertId, &Arc<AlertView>)> {
         self.ended.iter().map(|(id, view)| (*id, view))
+    }
+
+    /// All its moments were set by a clock that was ahead by this much.
+    pub fn set_back(&mut self, by: Millis) {
+        self.opened_at = self.opened_at - by;
+        self.legs.iter_mut().for_each(|leg| leg.set_back(by));
     }
 
     /// Takes in an alert that fires (again), hidden or not.

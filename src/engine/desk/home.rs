@@ -10,7 +10,12 @@
 //! taken, nothing is told. One that leaves is, too, until what is under way is answered: so a partition that moves in order
 //! takes no doubt along.
 //!
-//! - `V1` a desk that adopts what another cut out goes on where that one stood: same moments, numbers and keys
+//! Moments are those of the desk that set them. Where that one's clock was ahead of ours (it was set forward and put
+//! right, and time never goes back), they are set back by as much: else what is owed would wait for our clock to come to
+//! where the other was. Where it was behind, nothing can be told from the time that the move took.
+//!
+//! - `V1` a desk that adopts what another cut out goes on where that one stood: same moments, numbers and keys; moments that
+//!   lie ahead of its own time by the other's clock are put right
 //! - `V2` nothing of an unconfirmed home is told
 //! - `V3` of a home that was released nothing is left but what was journalled
 
@@ -27,12 +32,15 @@ use crate::alert::route::home_of;
 use crate::alert::silence::Silence;
 use crate::engine::journal::Decision;
 use crate::model::signal::ResolvedBecause;
-use crate::model::{AlertStatus, AlertView, EventTime, Evidence, Signal, SourceId};
+use crate::model::{AlertStatus, AlertView, EventTime, Evidence, Millis, Signal, SourceId, WallTime};
 use crate::notify::outbox::Unsent;
 
 /// Everything a desk holds of one home.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HomeCut {
+    /// The desk's time; an older Foghorn left none.
+    #[serde(default)]
+    now: Option<WallTime>,
     alerts: Vec<Alert>,
     groups: Vec<GroupCut>,
     /// As in [`DeskCut`].
@@ -54,7 +62,7 @@ struct Amount {
 impl HomeCut {
     /// Whether there is nothing that would have to move.
     pub fn is_empty(&self) -> bool {
-        let HomeCut { alerts, groups, past, unsent, owed: _, silences: _ } = self;
+        let HomeCut { now: _, alerts, groups, past, unsent, owed: _, silences: _ } = self;
         alerts.is_empty() && groups.is_empty() && past.is_empty() && unsent.is_empty()
     }
 
@@ -66,6 +74,15 @@ impl HomeCut {
     /// Leaves pending alerts out. Nobody was told of them, and their rules say them again with every tick.
     pub fn leave_pending(&mut self) {
         self.alerts.retain(|alert| !alert.is_pending());
+    }
+
+    /// As a desk has it whose time is `now`.
+    fn put_right(&mut self, now: WallTime) {
+        let ahead = self.now.unwrap_or(now).since(now);
+        if ahead > Millis::ZERO {
+            self.groups.iter_mut().for_each(|cut| cut.group.set_back(ahead));
+            self.unsent.iter_mut().for_each(|unsent| unsent.set_back(ahead));
+        }
     }
 
     fn amount(&self) -> Amount {
@@ -87,6 +104,7 @@ impl DeskCut {
     pub fn home_cut(&self, home: &SourceId) -> HomeCut {
         let here = here(home);
         HomeCut {
+            now: Some(self.now),
             alerts: self.alerts.iter().filter(|alert| alert.home.as_deref() == Some(home)).map(packed).collect(),
             groups: self.groups.iter().filter(|cut| here(&cut.group.key)).cloned().collect(),
             past: self.past.iter().filter(|(key, _)| here(key)).cloned().collect(),
@@ -117,6 +135,7 @@ impl Desk {
     pub fn home_cut(&self, home: &SourceId) -> HomeCut {
         let here = here(home);
         HomeCut {
+            now: Some(self.now),
             alerts: self.alerts.iter().filter(|alert| alert.home.as_deref() == Some(home)).map(packed).collect(),
             groups: self.groups.values().filter(|entry| here(&entry.group.key)).map(|e| self.group_cut(e)).collect(),
             past: self.past.in_order().filter(|(key, _)| here(key)).collect(),
@@ -197,10 +216,11 @@ impl Desk {
     }
 
     /// Takes a home in as another desk held it, in place of what is known of it here.
-    pub(super) fn adopt_home(&mut self, home: SourceId, part: HomeCut, out: &mut Vec<DeskOutput>) {
+    pub(super) fn adopt_home(&mut self, home: SourceId, mut part: HomeCut, out: &mut Vec<DeskOutput>) {
         self.clear_home(&home);
+        part.put_right(self.now);
         let Amount { alerts, groups, unsent } = part.amount();
-        let HomeCut { alerts: mut moved, groups: cuts, past, unsent: letters, owed, silences } = part;
+        let HomeCut { now: _, alerts: mut moved, groups: cuts, past, unsent: letters, owed, silences } = part;
         for (key, since) in past {
             self.past.add(key, since, self.config.bounds.groups_max);
         }

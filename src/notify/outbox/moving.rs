@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keep::waiting;
 use super::{DeadReason, Lane, LaneId, Letter, Outbox, OutboxCut, OutboxEvent, Place, Slot, State};
-use crate::model::{Notification, WallTime};
+use crate::model::{Millis, Notification, WallTime};
 
 /// A notification that no receipt was seen of, for whom, and how it went so far.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +30,12 @@ impl Unsent {
 
     pub fn group(&self) -> &Arc<str> {
         &self.notification().group_key
+    }
+
+    /// Its moments were set by a clock that was ahead by this much.
+    pub fn set_back(&mut self, by: Millis) {
+        self.not_before = self.not_before - by;
+        self.letter.first_attempt = self.letter.first_attempt.map(|at| at - by);
     }
 }
 

@@ -115,6 +115,50 @@ fn what_was_not_told_yet_is_told_by_the_new_owner_when_it_was_due() {
 }
 
 #[test]
+fn what_was_due_by_a_clock_that_was_ahead_is_told_on_time_by_the_new_owner() {
+    ops(
+        "
+        0s the clock of a is 1h ahead
+        0s ops/slack fails 5m
+        0s at orders/0 fire Slow{host=a}
+        40s at orders/0 fire Down{host=a}
+        1m orders/0 moves to b
+        2m ops/slack is well
+        10m at orders/0 resolve Slow{host=a}
+        20m end
+        ",
+        expect![[r#"
+            0s          {}:{alertname="Slow"}@orders/0 waits: group_wait until 01:00:30
+            30s         → ops/slack #1 New firing Slow{host="a"}
+            30s         → ops/mail #1 New firing Slow{host="a"}
+            30s100ms    {}:{alertname="Slow"}@orders/0 #1 failed at ops/slack, attempt 1: 503 from the stand-in; next at 01:05:30.666
+            30s100ms    {}:{alertname="Slow"}@orders/0 #1 arrived at ops/mail, attempt 1, took 100ms
+            30s100ms    {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 05:00:30
+            40s         {}:{alertname="Down"}@orders/0 waits: group_wait until 01:01:10
+            1m          orders/0 went with 2 alerts, 2 groups and 1 unsent notifications
+            1m          b: orders/0 came with 2 alerts, 2 groups and 1 unsent notifications
+            1m          b: {}:{alertname="Down"}@orders/0 waits: group_wait until 00:01:30
+            1m          b: {}:{alertname="Slow"}@orders/0 waits: repeat_interval until 04:00:50
+            1m30s       b: → ops/slack #1 New firing Down{host="a"}
+            1m30s       b: → ops/mail #1 New firing Down{host="a"}
+            1m30s100ms  b: {}:{alertname="Down"}@orders/0 #1 failed at ops/slack, attempt 1: 503 from the stand-in; next at 00:06:30.666
+            1m30s100ms  b: {}:{alertname="Down"}@orders/0 #1 arrived at ops/mail, attempt 1, took 100ms
+            1m30s100ms  b: {}:{alertname="Down"}@orders/0 waits: repeat_interval until 04:01:30
+            5m50s666ms  b: → ops/slack #1 New (attempt 2) firing Slow{host="a"}
+            5m50s766ms  b: {}:{alertname="Slow"}@orders/0 #1 arrived at ops/slack, attempt 2, took 100ms
+            6m30s666ms  b: → ops/slack #1 New (attempt 2) firing Down{host="a"}
+            6m30s766ms  b: {}:{alertname="Down"}@orders/0 #1 arrived at ops/slack, attempt 2, took 100ms
+            10m         b: {}:{alertname="Slow"}@orders/0 waits: group_wait until 00:10:30
+            10m30s      b: → ops/slack #2 AllResolved resolved Slow{host="a"} in thread t0
+            10m30s      b: → ops/mail #2 AllResolved resolved Slow{host="a"} in thread t0
+            10m30s100ms b: {}:{alertname="Slow"}@orders/0 #2 arrived at ops/slack, attempt 1, took 100ms
+            10m30s100ms b: {}:{alertname="Slow"}@orders/0 #2 arrived at ops/mail, attempt 1, took 100ms
+            10m30s100ms b: closed {}:{alertname="Slow"}@orders/0 after 2 notifications
+        "#]],
+    );
+}
+
+#[test]
 fn a_failed_notification_waits_for_its_next_attempt_at_the_new_owner() {
     ops(
         "

@@ -59,6 +59,8 @@ pub(super) struct World {
     pub desk: Desk,
     member: Member,
     other: Desk,
+    /// How far each member's clock is ahead of the true time.
+    ahead: [Millis; 2],
     /// Who has a partition; `a` where nothing is said.
     owners: BTreeMap<SourceId, Member>,
     /// What was last published of a partition.
@@ -100,6 +102,7 @@ impl World {
             other: Desk::new(config.clone(), seed),
             desk: Desk::new(config, seed),
             member: 0,
+            ahead: [Millis::ZERO; 2],
             owners: BTreeMap::new(),
             parcels: BTreeMap::new(),
             home: None,
@@ -123,8 +126,9 @@ impl World {
         for turn in 0.. {
             assert!(turn < 1_000_000, "the desk keeps itself busy without getting anywhere at {}", self.now);
             let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
-            let own = self.desk.next_deadline().map(|at| (at, self.member));
-            let deadline = self.other.next_deadline().map(|at| (at, 1 - self.member)).into_iter().chain(own).min();
+            let due = |desk: &Desk, member| Some((desk.next_deadline()? - self.ahead[member], member));
+            let deadlines = [due(&self.desk, self.member), due(&self.other, 1 - self.member)];
+            let deadline = deadlines.into_iter().flatten().min();
             let times = answer.into_iter().chain(deadline.map(|(at, _)| at));
             let Some(next) = times.min().filter(|at| *at <= until) else { break };
             self.now = self.now.max(next);
@@ -213,6 +217,11 @@ impl World {
         self.handle(DeskInput::RestartedUnconfirmed);
     }
 
+    /// What the clock shows to the member whose turn it is.
+    fn clock(&self) -> WallTime {
+        self.now + self.ahead[self.member]
+    }
+
     pub(super) fn handle(&mut self, input: DeskInput) {
         let mut out = Vec::new();
         if let DeskInput::Receipt { receiver, id, outcome: Outcome::Delivered { .. } } = &input
@@ -220,7 +229,7 @@ impl World {
         {
             self.arrived.insert((receiver.clone(), *integration, key.clone()));
         }
-        self.desk.handle(self.now, input, &mut out);
+        self.desk.handle(self.clock(), input, &mut out);
         self.transcript.take(self.now, &out);
         for output in out {
             match output {
@@ -286,7 +295,7 @@ impl World {
 
     fn deliver(&mut self, receiver: Arc<str>, delivery: Delivery) {
         let note = &delivery.notification;
-        if delivery.attempt == 1 && note.at == self.now {
+        if delivery.attempt == 1 && note.at == self.clock() {
             let shown = note.alerts.iter().find(|alert| self.desk.silences.hiding(&alert.labels).is_some());
             assert!(shown.is_none(), "G4: {shown:?} is shown");
         }
@@ -538,6 +547,9 @@ fn act(world: &mut World, words: &[&str]) {
             world.at_home(&source(home));
             act(world, rest);
             world.away();
+        }
+        ["the", "clock", "of", name, "is", ahead, "ahead"] => {
+            world.ahead[member(name)] = ahead.parse().expect("a length");
         }
         [home, "moves", "to", to] => world.move_home(&source(home), member(to)),
         [home, "is", "published"] => {
