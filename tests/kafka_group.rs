@@ -337,6 +337,41 @@ fn committed(settings: &KafkaSettings, topic: &str, partitions: i32) -> Vec<Opti
     answer.elements().iter().map(offset_of).collect()
 }
 
+/// However long the engine takes to say how far it is, and whatever the group has committed.
+#[rstest]
+#[case::embedded(Kind::Embedded)]
+#[case::apache(Kind::Apache)]
+fn a_partition_that_comes_back_to_the_only_engine_is_read_on_from_where_reading_ended(#[case] kind: Kind) {
+    let Some(cluster) = Cluster::start(kind) else { return };
+    let (topic, group) = (unique("orders"), unique("group"));
+    cluster.create_topic(&topic, 2);
+    let producer = cluster.producer();
+    (0..2).for_each(|partition| fill(&producer, &topic, partition, 0..100));
+    let settings = cluster.settings(&group);
+    let at_ends = |member: &Member, count: usize| {
+        member.seen().values().filter(|seen| seen.assigned && seen.is_at_end()).count() == count
+    };
+
+    let streams = vec![StreamTopics { stream: "s".into(), topics: vec![topic.clone()] }];
+    let mut config = ConsumerConfig::new(settings.clone(), streams);
+    config.is_alone = true;
+    config.resume.set((0..2).map(|partition| Position { source: SourceId::new(&*topic, partition), offset: 20 }));
+    let mut first = Member::start(config, 1, 4);
+    first.take_until("two ends", |first| at_ends(first, 2));
+    let mut other = Member::join(settings, &[&topic], 1);
+    wait_until("one partition each", || {
+        first.take();
+        other.take();
+        at_ends(&first, 1) && at_ends(&other, 1)
+    });
+    let moved = other.assigned()[0].partition;
+    other.handle.stop().unwrap();
+    first.take_until("two ends again", |first| first.assigned().len() == 2 && at_ends(first, 2));
+    let story = ["assigned", "20..100", "end@100", "revoked", "assigned", "end@100"];
+    assert_eq!(first.of(&topic, moved).story(), story);
+    first.handle.stop().unwrap();
+}
+
 /// The engine's own positions count at every assignment, not only the first, and more than the group's. What the group
 /// has moves only when a member is told to commit: not by reading, nor by a rebalance, nor by leaving.
 #[rstest]

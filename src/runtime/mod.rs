@@ -145,6 +145,7 @@ impl Plant {
         let homes =
             sharing.map(|handover| Homes::new(handover, consumer.resume.clone(), plan.clone(), &restore, void_until));
         let homes = homes.map(Arc::new);
+        consumer.is_alone = !local;
         if let Some(homes) = &homes {
             consumer.arrivals = Some(homes.clone());
             consumer.revoke_grace = LEAVING_MAX;
@@ -171,7 +172,6 @@ impl Plant {
                 orders,
                 cuts: to_keeper.clone(),
                 dead_letters: dead_letters.clone(),
-                resume: consumer.resume.clone(),
                 homes: homes.clone(),
                 status: status.clone(),
                 until_end,

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, never, select_biased, ti
 use tokio::sync::mpsc;
 
 use crate::edge::clock;
-use crate::edge::kafka::{ResumePositions, SourceEvent};
+use crate::edge::kafka::SourceEvent;
 use crate::engine::cells::Said;
 use crate::engine::desk::DeskInput;
 use crate::engine::machine::Machine;
@@ -42,8 +42,6 @@ pub(super) struct Links {
     pub orders: Receiver<Order>,
     pub cuts: mpsc::UnboundedSender<(u64, Vec<ShardCut>)>,
     pub dead_letters: DeadLetterSink,
-    /// Where partitions go on that come back.
-    pub resume: ResumePositions,
     /// How partitions arrive, where they move between members.
     pub homes: Option<Arc<Homes>>,
     pub status: Arc<Status>,
@@ -236,16 +234,7 @@ impl Thread {
 
     fn handle(&mut self, machine: &mut Machine, input: ShardInput) {
         let started = Instant::now();
-        let leaving = match &input {
-            ShardInput::Revoked(sources) => sources.clone(),
-            _ => Vec::new(),
-        };
         machine.handle(input, &mut self.out);
-        if !leaving.is_empty() && self.links.homes.is_none() {
-            // Of these alone: what a shard remembers of others is old.
-            let positions = machine.positions().into_iter();
-            self.links.resume.set(positions.filter(|position| leaving.contains(&position.source)));
-        }
         self.links.status.add_busy(self.links.index, started.elapsed());
         self.time_cut(machine, started);
         self.say();

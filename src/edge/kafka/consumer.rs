@@ -37,6 +37,9 @@ pub struct ConsumerConfig {
     pub revoke_grace: Duration,
     /// Who is asked before partitions begin to be read, if anybody.
     pub arrivals: Option<Arc<dyn Arrivals>>,
+    /// Nobody else reads for this engine: a partition that goes and comes back is read on from where reading it ended,
+    /// however far the engine is with what it has.
+    pub is_alone: bool,
     /// Whether a member that has an instance id gives its partitions up as it stops. Else they wait for it until its
     /// session is over, as Kafka has it for members with such a name.
     pub gives_up: bool,
@@ -51,6 +54,7 @@ impl ConsumerConfig {
             resume: ResumePositions::default(),
             revoke_grace: Duration::ZERO,
             arrivals: None,
+            is_alone: false,
             gives_up: false,
         }
     }
@@ -104,6 +108,7 @@ pub fn start(config: ConsumerConfig, outputs: Vec<Sender<SourceEvent>>) -> Resul
             grace: config.revoke_grace,
             fetch_wait: config.settings.fetch_wait(),
             arrivals: config.arrivals,
+            is_alone: config.is_alone,
         };
         move || {
             waker.adopt_current();

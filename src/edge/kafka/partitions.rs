@@ -178,6 +178,13 @@ impl Intake {
         kept.filter_map(|partition| Some((&partition.source, partition.position?)))
     }
 
+    /// What comes next of these partitions, as far as they were begun.
+    pub fn next_of(&self, sources: &[SourceId]) -> Vec<Position> {
+        let of = self.partitions.iter().filter(|partition| sources.contains(&partition.source));
+        let next = of.filter_map(|of| Some((of.source.clone(), of.position.or(of.begin)?)));
+        next.map(|(source, offset)| Position { source, offset }).collect()
+    }
+
     pub fn remove(&mut self, sources: &[SourceId]) {
         self.partitions.retain(|partition| !sources.contains(&partition.source));
         self.forget_indexes();

@@ -33,7 +33,7 @@ use crate::model::time::Millis;
 const REQUEST_MAX: Duration = Duration::from_secs(3);
 
 /// Where the engine wants to go on: the offset of the next record of each partition whose state it holds. Shared between
-/// the engine, which writes, and the consumer, which reads it at every assignment. It counts more than what the group
+/// the engine, which writes, and the consumer, which reads it at every assignment (and writes where it was, if alone). It counts more than what the group
 /// has committed, so who gives up a partition's state must [`ResumePositions::forget`] it: the next owner moves on, and
 /// when the partition comes back only the group knows how far.
 ///
@@ -124,6 +124,11 @@ type Starts = BTreeMap<SourceId, Offset>;
 impl StartPositions {
     pub fn new(start: Start, resume: ResumePositions) -> StartPositions {
         StartPositions { start, resume }
+    }
+
+    /// Partitions that are to go on there when they come back.
+    pub fn go_on(&self, next: impl IntoIterator<Item = Position>) {
+        self.resume.set(next);
     }
 
     /// Fills in the offsets of an assignment; none of them if something cannot be found out. Says what the logs are, where

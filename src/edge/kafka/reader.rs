@@ -68,6 +68,7 @@ pub struct Plan {
     /// How long a broker may take over an answer.
     pub fetch_wait: Duration,
     pub arrivals: Option<Arc<dyn Arrivals>>,
+    pub is_alone: bool,
 }
 
 /// A rebalance between being told and being answered.
@@ -114,6 +115,7 @@ pub struct Reader<'c> {
     log_starts: LogStarts<'c>,
     positions: StartPositions,
     arrivals: Option<Arc<dyn Arrivals>>,
+    is_alone: bool,
     moving: Option<Moving>,
     commits: Commits,
     phase: Phase,
@@ -154,6 +156,7 @@ impl<'c> Reader<'c> {
             log_starts: LogStarts::new(consumer),
             positions: StartPositions::new(plan.start, plan.resume),
             arrivals: plan.arrivals,
+            is_alone: plan.is_alone,
             moving: None,
             commits: Commits::default(),
             phase: Phase::Reading,
@@ -336,6 +339,9 @@ impl<'c> Reader<'c> {
                 tracing::info!(partitions = %names(&sources), lost, "Kafka: revoked");
                 self.arrivals.iter().for_each(|arrivals| arrivals.depart(&sources));
                 self.intake.revoke(&sources, lost);
+                if self.is_alone {
+                    self.positions.go_on(self.intake.next_of(&sources));
+                }
                 let at_once = lost || self.grace.is_zero() || self.phase == Phase::Drained;
                 match at_once {
                     true => self.let_go(&list),

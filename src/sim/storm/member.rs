@@ -308,12 +308,8 @@ impl Member {
     }
 
     fn handle(&mut self, outside: &mut Outside<'_>, shard: usize, input: ShardInput) {
-        let leaves = matches!(input, ShardInput::Revoked(_)) && self.homes.is_none();
         let mut out = Vec::new();
         self.shards[shard].handle(input, &mut out);
-        if leaves {
-            self.consumer.resume_at(self.shards[shard].positions());
-        }
         self.say(outside, shard, out);
     }
 

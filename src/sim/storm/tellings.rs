@@ -2,7 +2,7 @@
 //! is killed between a notification and the parcel after its receipt: then the repeat says that it may be one. Kafka did not
 //! take the parcel before the notification within a second. A member stood still for longer than its session, or waited so
 //! long for Kafka to give it parcels: until it hears of that, or of the newer parcel, each notification may come from it once,
-//! and nobody can know.
+//! and again, marked, where it heard nothing of it; nobody can know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -77,7 +77,8 @@ impl Tellings {
         let repeated = |why: &str| format!("{group} ({}) is sent to {receiver} by another member again {why}", key.2);
         if out_of_turn {
             let once = self.out_of_turn.insert((host, key.clone()));
-            return (!once).then(|| repeated("and again, although it is another's"));
+            let unexplained = !once && !delivery.perhaps_repeated;
+            return unexplained.then(|| repeated("and again, although it is another's"));
         }
         let before = self.told.get(&key).filter(|before| before.host != host);
         let settled = |before: &Telling| before.answered.is_some_and(|from| handover.knows_of(host, &home, from));

@@ -113,8 +113,9 @@ impl Member {
     ) -> Vec<SourceId> {
         let mut taken = Vec::new();
         for partition in partitions {
-            if self.consumer.ours.remove(partition).is_some() {
+            if let Some(reading) = self.consumer.ours.remove(partition) {
                 let source = outside.partitions[*partition].source.clone();
+                self.consumer.resume_at([Position { source: source.clone(), offset: reading.next }]);
                 self.part_with(&source);
                 taken.push(source.clone());
                 self.to_shards[shard_of(*partition, self.shards.len())].push_back(told(vec![source]));
