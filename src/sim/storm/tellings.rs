@@ -117,17 +117,17 @@ impl Tellings {
         self.waiting.retain(|(of, ..), (_, other)| *of != host || other != home);
     }
 
-    /// A process begins without something that the one before it on this host had done: what became of requests, and, where
-    /// the log has a hole, that there were any. What its parcels say is no more than it knows.
-    pub fn forgets(&mut self, host: usize, all: bool) {
-        for telling in self.told.values_mut().filter(|telling| telling.host == host) {
+    /// A process begins: answers to what the one before it on this host sent are for nobody. It may begin without something
+    /// that one had done: what became of requests, and, where the log has a hole, that there were any. What its parcels say is
+    /// no more than it knows.
+    pub fn starts(&mut self, host: usize, (answers, all): (bool, bool)) {
+        self.waiting.retain(|(of, ..), _| *of != host);
+        for telling in self.told.values_mut().filter(|telling| answers && telling.host == host) {
             telling.answered = None;
             telling.announced &= !all;
         }
-        self.firings
-            .values_mut()
-            .filter(|firing| firing.host == host && all)
-            .for_each(|firing| firing.announced = false);
+        let firings = self.firings.values_mut().filter(|firing| all && firing.host == host);
+        firings.for_each(|firing| firing.announced = false);
     }
 
     /// A host hears what became of it.
