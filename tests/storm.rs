@@ -223,6 +223,11 @@ fn v2_a_receiver_that_was_never_told_is_noticed() {
 }
 
 #[test]
+fn v2_an_end_that_was_never_told_is_noticed() {
+    caught(Sabotage::OmitEnds, &[], "V2");
+}
+
+#[test]
 fn v3_an_end_that_nobody_can_know_of_is_noticed() {
     caught(Sabotage::HideGap, &[Fault::Retention], "V3");
 }

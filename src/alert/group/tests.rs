@@ -4,6 +4,24 @@ use expect_test::{Expect, expect};
 
 use super::*;
 
+impl Group {
+    /// `G1`, `G2`, `G3`, and that what is hidden is of the group.
+    pub(crate) fn check(&self) {
+        for leg in &self.legs {
+            assert!(leg.shown.union(&leg.withheld).all(|id| leg.knows(*id)), "G1 in {}: {leg:?}", self.key);
+            let news = self.seen().any(|id| !leg.shown.contains(&id));
+            let untold = matches!(leg.state, LegState::Untold { .. } | LegState::Owed { .. });
+            assert!(!news || untold || leg.changed_at.is_some(), "G3 in {}: {leg:?}", self.key);
+        }
+        let owed: BTreeSet<AlertId> =
+            self.legs.iter().flat_map(|leg| leg.known.difference(&self.firing)).copied().collect();
+        let ended: BTreeSet<AlertId> = self.ended.keys().copied().collect();
+        assert_eq!(owed, ended, "G2 in {}", self.key);
+        let known = |id: &AlertId| self.firing.contains(id) || self.ended.contains_key(id);
+        assert!(self.hidden.keys().all(known), "{:?} is hidden, and not in {}", self.hidden, self.key);
+    }
+}
+
 fn told(state: LegState, facts: Facts, send_resolved: bool) -> String {
     let manner = Manner { timing: Timing::DEFAULT, send_resolved, owed_max: Millis::from_secs(86_400) };
     let at = |text: &str| WallTime(text.parse::<Millis>().expect("a length").0);

@@ -184,9 +184,7 @@ impl Member {
         if foreign {
             outside.watch.goes_by_other_routes();
         }
-        if let (true, all) = outside.watch.forgets() {
-            outside.tellings.forgets(outside.host, all);
-        }
+        outside.tellings.starts(outside.host, outside.watch.forgets());
         keeper::sabotage(outside.options, &mut cuts);
         let log = dir.resume_log(&mut loaded)?;
         let mut member = Member {

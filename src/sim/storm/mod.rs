@@ -39,7 +39,7 @@ pub use stage::Stage;
 pub use watch::Broken;
 
 use crate::alert::route::home_of;
-use crate::model::{Delivery, EventTime, Position, SourceId, WallTime};
+use crate::model::{AlertStatus, Delivery, EventTime, Position, SourceId, WallTime};
 use disk::SimDisk;
 use group::Group;
 use handover::Handover;
@@ -162,7 +162,10 @@ impl Outside<'_> {
     }
 
     /// `announced`: Kafka has a parcel that says so.
-    fn deliver(&mut self, life: u32, receiver: Arc<str>, delivery: Delivery, announced: bool) {
+    fn deliver(&mut self, life: u32, receiver: Arc<str>, mut delivery: Delivery, announced: bool) {
+        if self.options.sabotaged(Sabotage::OmitEnds) {
+            Arc::make_mut(&mut delivery.notification).alerts.retain(|alert| alert.status == AlertStatus::Firing);
+        }
         let out_of_turn = home_of(&delivery.notification.group_key).is_some_and(|home| self.is_out_of_turn(&home));
         let sender = Sender { host: self.host, announced, out_of_turn };
         if let Some(twice) = self.tellings.sends(sender, &receiver, &delivery, &self.handover) {

@@ -123,6 +123,8 @@ words! {
         Overfill = "overfill",
         /// A receiver is said to have what it was never sent.
         Mute = "mute",
+        /// A receiver is told which alerts of a group fire, and of none that it ended.
+        OmitEnds = "omit_ends",
         /// The desk's part of a checkpoint is lost on its way to the keeper.
         LoseCut = "lose_cut",
         /// What people ask for is done and confirmed, and not logged.

@@ -52,6 +52,8 @@ pub struct Receiver {
     pub taken: Vec<Taken>,
     /// By life of a group: what it thinks fires.
     pub believes: BTreeMap<String, BTreeSet<String>>,
+    /// By life of a group: what it was told to fire, and of which it was told no end, whatever else it was told.
+    pub open: BTreeMap<String, BTreeSet<String>>,
     /// Groups of which it was last told by a member that had them no more and could not know.
     pub misled: BTreeSet<Arc<str>>,
 }
@@ -92,6 +94,7 @@ pub fn receivers(options: &Options) -> Receivers {
                 dice: options.dice(&format!("answers {name} {integration}")),
                 taken: Vec::new(),
                 believes: BTreeMap::new(),
+                open: BTreeMap::new(),
                 misled: BTreeSet::new(),
             };
             (((*name).into(), *integration), receiver)
@@ -168,9 +171,16 @@ impl Receiver {
         let key = notification.idempotency_key();
         let repeat = self.taken.iter().any(|taken| taken.key == key);
         if !(repeat && self.deduplicates) {
-            let firing = notification.alerts.iter().filter(|alert| alert.status == AlertStatus::Firing);
-            let firing = firing.map(|alert| format!("{} {}", notification.group_key, name(alert))).collect();
-            self.believes.insert(notification.dedup_key(), firing);
+            let of = |status| {
+                let alerts = notification.alerts.iter().filter(move |alert| alert.status == status);
+                alerts.map(|alert| format!("{} {}", notification.group_key, name(alert)))
+            };
+            let open = self.open.entry(notification.dedup_key()).or_default();
+            open.extend(of(AlertStatus::Firing));
+            for ended in of(AlertStatus::Resolved) {
+                open.remove(&ended);
+            }
+            self.believes.insert(notification.dedup_key(), of(AlertStatus::Firing).collect());
         }
         self.taken.push(Taken { at: now, key, marked: delivery.perhaps_repeated, notification });
     }

@@ -2,7 +2,8 @@
 //! is killed between a notification and the parcel after its receipt: then the repeat says that it may be one. Kafka did not
 //! take the parcel before the notification within a second. A member stood still for longer than its session, or waited so
 //! long for Kafka to give it parcels: until it hears of that, or of the newer parcel, each notification may come from it once,
-//! and again, marked, where it heard nothing of it; nobody can know.
+//! and again, marked, where it heard nothing of it; nobody can know. Members need not go by the same rules: what one ended as
+//! its rule was removed fires at another that has the rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use super::handover::Handover;
 use super::receivers::Answer;
 use crate::alert::life::AlertName;
 use crate::alert::route::home_of;
+use crate::engine::desk::DeskOutput;
+use crate::engine::journal::Decision;
+use crate::model::signal::ResolvedBecause;
 use crate::model::{AlertStatus, Delivery, DeliveryId, EventTime, Outcome, SourceId};
 
 /// By receiver, place of the integration, and key.
@@ -49,6 +53,8 @@ struct Firing {
     since: EventTime,
     announced: bool,
     fires: bool,
+    /// It ended as its rule was removed.
+    removed: bool,
 }
 
 #[derive(Debug)]
@@ -101,9 +107,10 @@ impl Tellings {
             let name = AlertName::from(alert).to_string();
             let key = (receiver.clone(), delivery.integration, name);
             let fires = alert.status == AlertStatus::Firing;
-            let firing = Firing { host, life: life.clone(), since: alert.starts_at, announced, fires };
+            let removed = self.firings.get(&key).is_some_and(|before| before.removed && !fires);
+            let firing = Firing { host, life: life.clone(), since: alert.starts_at, announced, fires, removed };
             let Some(before) = self.firings.insert(key.clone(), firing) else { continue };
-            let same = before.fires || before.since == alert.starts_at;
+            let same = before.fires || before.since == alert.starts_at && !before.removed;
             if fires && same && before.announced && before.host != host && before.life != life {
                 let (name, since) = (key.2, alert.starts_at);
                 return Some(format!("{receiver} is told by two members that {name} fires since {since}"));
@@ -112,22 +119,34 @@ impl Tellings {
         None
     }
 
+    /// What a desk decided.
+    pub fn decided(&mut self, out: &[DeskOutput]) {
+        for output in out {
+            let DeskOutput::Journal(entry) = output else { continue };
+            if let Decision::Alert { alert, because: Some(ResolvedBecause::RuleRemoved), .. } = &entry.decision {
+                let name = alert.to_string();
+                let told = self.firings.iter_mut().filter(|((_, _, of), _)| *of == name);
+                told.for_each(|(_, firing)| firing.removed = true);
+            }
+        }
+    }
+
     /// A host takes a partition over: answers to what it sent of it before tell its desk nothing.
     pub fn adopts(&mut self, host: usize, home: &SourceId) {
         self.waiting.retain(|(of, ..), (_, other)| *of != host || other != home);
     }
 
-    /// A process begins without something that the one before it on this host had done: what became of requests, and, where
-    /// the log has a hole, that there were any. What its parcels say is no more than it knows.
-    pub fn forgets(&mut self, host: usize, all: bool) {
-        for telling in self.told.values_mut().filter(|telling| telling.host == host) {
+    /// A process begins: answers to what the one before it on this host sent are for nobody. It may begin without something
+    /// that one had done: what became of requests, and, where the log has a hole, that there were any. What its parcels say is
+    /// no more than it knows.
+    pub fn starts(&mut self, host: usize, (answers, all): (bool, bool)) {
+        self.waiting.retain(|(of, ..), _| *of != host);
+        for telling in self.told.values_mut().filter(|telling| answers && telling.host == host) {
             telling.answered = None;
             telling.announced &= !all;
         }
-        self.firings
-            .values_mut()
-            .filter(|firing| firing.host == host && all)
-            .for_each(|firing| firing.announced = false);
+        let firings = self.firings.values_mut().filter(|firing| all && firing.host == host);
+        firings.for_each(|firing| firing.announced = false);
     }
 
     /// A host hears what became of it.

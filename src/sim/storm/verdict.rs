@@ -45,7 +45,7 @@ fn probe(outside: &mut Outside<'_>, members: &[&mut Member]) {
     }
 }
 
-/// `V2`: everyone believes what is.
+/// `V2`: everyone believes what is, and has heard the end of whatever it was told of.
 fn believe(outside: &mut Outside<'_>, members: &[&mut Member]) {
     let mut truth: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut fresh = BTreeSet::new();
@@ -78,6 +78,11 @@ fn believe(outside: &mut Outside<'_>, members: &[&mut Member]) {
         if let Some(first) = is.symmetric_difference(&believes).find(counts) {
             let side = if is.contains(first) { "is owed" } else { "still believes" };
             outside.watch.fail("V2", format!("{receiver}/{integration} {side} {first}"));
+            return;
+        }
+        let open: BTreeSet<String> = target.open.values().flatten().cloned().collect();
+        if let Some(first) = open.difference(&is).find(counts) {
+            outside.watch.fail("V2", format!("{receiver}/{integration} is owed the end of {first}"));
             return;
         }
     }

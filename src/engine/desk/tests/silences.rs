@@ -163,6 +163,9 @@ fn others_of_the_group_are_told_without_those_that_are_silenced() {
             10m30s      → ops/slack #2 Changed firing Slow{host="b"} Slow{host="c"} in thread t0
             10m30s100ms {}:{alertname="Slow"} #2 arrived at ops/slack, attempt 1, took 100ms
             10m30s100ms {}:{alertname="Slow"} waits: repeat_interval until 04:10:30
+            20m         {}:{alertname="Slow"} waits: group_wait until 00:20:30
+            20m30s      {}:{alertname="Slow"} says nothing to ops/slack: silenced by S1
+            20m30s      {}:{alertname="Slow"} waits: repeat_interval until 04:10:30
             30m         {}:{alertname="Slow"} waits: group_wait until 00:30:30
             30m30s      → ops/slack #3 Changed firing Slow{host="c"} resolved Slow{host="b"} in thread t0
             30m30s100ms {}:{alertname="Slow"} #3 arrived at ops/slack, attempt 1, took 100ms
@@ -177,6 +180,76 @@ fn others_of_the_group_are_told_without_those_that_are_silenced() {
             1h1m30s     → ops/slack #5 Changed firing Slow{host="c"} Slow{host="d"} resolved Slow{host="a"} in thread t0
             1h1m30s100ms{}:{alertname="Slow"} #5 arrived at ops/slack, attempt 1, took 100ms
             1h1m30s100ms{}:{alertname="Slow"} waits: repeat_interval until 05:01:30
+        "#]],
+    );
+}
+
+/// What was told of the others meanwhile said nothing of the one that was hidden. It fires still when the silence is over, so
+/// that is news, and ends before anyone was told.
+#[test]
+fn an_end_just_after_the_silence_is_told_to_whoever_was_told_before_it() {
+    slack(
+        "
+        0s      fire     Slow{host=a} Slow{host=b}
+        1m      silence  host=a for 20m
+        10m     resolve  Slow{host=b}
+        21m10s  resolve  Slow{host=a}
+        30m     counts
+        ",
+        expect![[r#"
+            0s          {}:{alertname="Slow"} waits: group_wait until 00:00:30
+            30s         → ops/slack #1 New firing Slow{host="a"} Slow{host="b"}
+            30s100ms    {}:{alertname="Slow"} #1 arrived at ops/slack, attempt 1, took 100ms
+            30s100ms    {}:{alertname="Slow"} waits: repeat_interval until 04:00:30
+            1m          ada: silence_created S1 {host="a"} until 00:21:00, by ada: deploy
+            1m          silence S1 begins: {host="a"} until 00:21:00, by ada: deploy
+            1m          Slow{host="a"} is silenced by S1: {host="a"} until 00:21:00, by ada: deploy
+            10m         {}:{alertname="Slow"} waits: group_wait until 00:10:30
+            10m30s      → ops/slack #2 AllResolved resolved Slow{host="b"} in thread t0
+            10m30s100ms {}:{alertname="Slow"} #2 arrived at ops/slack, attempt 1, took 100ms
+            10m30s100ms {}:{alertname="Slow"} waits: silenced by S1
+            21m         silence S1 is over
+            21m         Slow{host="a"} is not silenced any more: S1 is over
+            21m         {}:{alertname="Slow"} waits: group_wait until 00:21:30
+            21m30s      → ops/slack #3 AllResolved resolved Slow{host="a"} in thread t0
+            21m30s100ms {}:{alertname="Slow"} #3 arrived at ops/slack, attempt 1, took 100ms
+            21m30s100ms closed {}:{alertname="Slow"} after 3 notifications
+            30m         | DeskCounts { pending: 0, firing: 0, resolved: 2, refused: 0, groups: 0, owed: 0, dead_letters: 0 }
+        "#]],
+    );
+}
+
+/// The same, and it ends and fires again: who heard that all was well with the others is told.
+#[test]
+fn what_ends_and_fires_again_just_after_the_silence_is_told() {
+    slack(
+        "
+        0s      fire     Slow{host=a} Slow{host=b}
+        1m      silence  host=a for 20m
+        10m     resolve  Slow{host=b}
+        21m10s  resolve  Slow{host=a}
+        21m20s  fire     Slow{host=a}
+        30m     counts
+        ",
+        expect![[r#"
+            0s          {}:{alertname="Slow"} waits: group_wait until 00:00:30
+            30s         → ops/slack #1 New firing Slow{host="a"} Slow{host="b"}
+            30s100ms    {}:{alertname="Slow"} #1 arrived at ops/slack, attempt 1, took 100ms
+            30s100ms    {}:{alertname="Slow"} waits: repeat_interval until 04:00:30
+            1m          ada: silence_created S1 {host="a"} until 00:21:00, by ada: deploy
+            1m          silence S1 begins: {host="a"} until 00:21:00, by ada: deploy
+            1m          Slow{host="a"} is silenced by S1: {host="a"} until 00:21:00, by ada: deploy
+            10m         {}:{alertname="Slow"} waits: group_wait until 00:10:30
+            10m30s      → ops/slack #2 AllResolved resolved Slow{host="b"} in thread t0
+            10m30s100ms {}:{alertname="Slow"} #2 arrived at ops/slack, attempt 1, took 100ms
+            10m30s100ms {}:{alertname="Slow"} waits: silenced by S1
+            21m         silence S1 is over
+            21m         Slow{host="a"} is not silenced any more: S1 is over
+            21m         {}:{alertname="Slow"} waits: group_wait until 00:21:30
+            21m30s      → ops/slack #3 Changed firing Slow{host="a"} in thread t0
+            21m30s100ms {}:{alertname="Slow"} #3 arrived at ops/slack, attempt 1, took 100ms
+            21m30s100ms {}:{alertname="Slow"} waits: repeat_interval until 04:21:30
+            30m         | DeskCounts { pending: 0, firing: 1, resolved: 1, refused: 0, groups: 1, owed: 0, dead_letters: 0 }
         "#]],
     );
 }

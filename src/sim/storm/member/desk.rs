@@ -111,6 +111,7 @@ impl Member {
         outside.watch.writes(&self.desk, &out);
         outside.watch.hears(&signals, &out);
         outside.watch.decided(outside.now, self.life, &out);
+        outside.tellings.decided(&out);
         let speaks = out.iter().any(|output| matches!(output, DeskOutput::Deliver { .. }));
         if speaks && self.log.as_ref().is_some_and(|log| log.sync().is_err()) {
             self.log = None;

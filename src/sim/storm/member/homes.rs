@@ -273,7 +273,11 @@ impl Member {
         }
     }
 
+    /// Sends a parcel, unless the process has ended: its threads are gone, whatever they were about to do.
     fn send(&self, outside: &mut Outside<'_>, home: &SourceId, cell: CellCut) -> Option<i64> {
+        if outside.disk.is_dead() {
+            return None;
+        }
         let (now, part) = ((outside.now, outside.wall()), self.desk.home_cut(home));
         outside.handover.publish(now, (outside.host, self.life), home, cell, part)
     }
