@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use expect_test::expect;
 use foghorn::alert::route::{Route, RouteTree};
 use foghorn::checkpoint::{self, Checkpoint, Head};
 use foghorn::config::load::load_rules_from_text;
@@ -284,15 +285,7 @@ fn a_partition_says_the_same_however_often_it_moves() {
 #[test]
 fn what_was_heard_of_a_partition_that_was_read_again_changes_nothing_that_is_said_of_it() {
     let plan = plan(RULES);
-    let record = |second: i64, shop: &str, ok: bool| {
-        let at = 1_767_225_600_000 + second * 1_000;
-        format!(r#"{{"ts":{at},"shop":"{shop}","ok":{ok},"took":80}}"#)
-    };
-    let second = |second: i64| {
-        let web = (!(60..140).contains(&second)).then(|| record(second, "web", !(48..60).contains(&second)));
-        web.into_iter().chain([record(second, "cart", true)])
-    };
-    let records = vec![(0..200).flat_map(second).collect::<Vec<_>>()];
+    let records = vec![falls_silent()];
     let mut expected = oracle(&plan, &records).remove(&source(0)).expect("it says something");
     expected.sort();
     let mut unknown = 0;
@@ -308,6 +301,42 @@ fn what_was_heard_of_a_partition_that_was_read_again_changes_nothing_that_is_sai
     assert!(unknown > 20, "{unknown} groups were not known to a checkpoint");
 }
 
+/// One shop sells all the time; another is silent from the sixtieth second on, and comes back.
+fn falls_silent() -> Vec<String> {
+    let record = |second: i64, shop: &str| {
+        let at = 1_767_225_600_000 + second * 1_000;
+        format!(r#"{{"ts":{at},"shop":"{shop}","ok":true,"took":20}}"#)
+    };
+    let second = |second: i64| {
+        let web = (!(60..140).contains(&second)).then(|| record(second, "web"));
+        web.into_iter().chain([record(second, "cart")])
+    };
+    (0..200).flat_map(second).collect()
+}
+
+/// A shop falls silent, its partition moves, and the log has lost everything that it ever said. Who has the partition now knows
+/// of it all the same, and says that it is gone; as late as it takes to be sure that it was not among what is lost.
+#[test]
+fn who_fell_silent_before_a_partition_moved_is_missed_although_the_log_holds_nothing_of_it() {
+    let plan = plan(RULES);
+    let records = vec![falls_silent()];
+    let (quiet_from, moved_at) = (120, 140); // two records a second until then
+    let (mut first, mut second) = (Member::new(&plan), Member::new(&plan));
+    first.take(0, 1, None);
+    first.read(&records, &[(0, 0, moved_at)]);
+    let left = first.leave(0);
+    let from = second.take(0, 2, Some(&left));
+    let lost = Some((quiet_from - from) as u64);
+    second.handle(ShardInput::Gap { source: source(0), lost });
+    second.read(&records, &[(0, quiet_from, records[0].len())]);
+    second.handle(ShardInput::Ended(source(0)));
+    let gone = |signal: &Signal| &*signal.rule.name == "Gone" && signal.transition != Transition::Refreshed;
+    let told: Vec<String> = signals(second.said).iter().filter(|signal| gone(signal)).map(line).collect();
+    expect![[r#"
+        EventTime(1767225700000) Gone (local.yaml:36) {alertname="Gone", shop="web"} Firing EventTime(1767225700000) Some(EventTime(1767225700000)) [] None []
+        EventTime(1767225745000) Gone (local.yaml:36) {alertname="Gone", shop="web"} Resolved(SeenAgain) EventTime(1767225700000) Some(EventTime(1767225700000)) [] None []"#]].assert_eq(&told.join("\n"));
+}
+
 /// What is said of a partition that moves at one place and whose new owner is killed at another; how many groups its
 /// checkpoint did not know of which its desk had heard.
 fn heard_and_killed(
@@ -319,7 +348,8 @@ fn heard_and_killed(
     let (mut first, mut second, mut third) = (Member::new(plan), Member::new(plan), Member::new(plan));
     first.take(0, 1, None);
     first.read(records, &[(0, 0, moved_at)]);
-    let left = first.leave(0);
+    let mut left = first.leave(0);
+    left.leave_quiet(); // as in a parcel that has no room for more
     let from = second.take(0, 2, Some(&left));
     let mut cuts = second.cuts(ShardInput::Cut(1));
     second.read(records, &[(0, from, killed_at)]);
