@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use expect_test::expect;
 use foghorn::alert::route::{Route, RouteTree};
+use foghorn::checkpoint::holdings::Holdings;
+use foghorn::checkpoint::parcel::Parcel;
 use foghorn::checkpoint::{self, Checkpoint, Head};
 use foghorn::config::load::load_rules_from_text;
 use foghorn::engine::cells::{Cells, Said};
@@ -335,6 +337,37 @@ fn who_fell_silent_before_a_partition_moved_is_missed_although_the_log_holds_not
     expect![[r#"
         EventTime(1767225700000) Gone (local.yaml:36) {alertname="Gone", shop="web"} Firing EventTime(1767225700000) Some(EventTime(1767225700000)) [] None []
         EventTime(1767225745000) Gone (local.yaml:36) {alertname="Gone", shop="web"} Resolved(SeenAgain) EventTime(1767225700000) Some(EventTime(1767225700000)) [] None []"#]].assert_eq(&told.join("\n"));
+}
+
+/// A shop is gone and back; the owner of its partition dies after it told the former, and the log loses what came until after
+/// the latter began. The cell in the parcel is of a checkpoint before all that; the desk's part knows.
+#[test]
+fn what_was_told_after_the_last_checkpoint_is_ended_by_who_takes_over_although_the_log_lost_it() {
+    let plan = plan(RULES);
+    let records = vec![falls_silent()];
+    let (saved_at, told_at, kept_from) = (140, 170, 210); // seconds 80, 110 and 145
+    let mut first = Member::new(&plan);
+    first.take(0, 1, None);
+    first.read(&records, &[(0, 0, saved_at)]);
+    let shard = CellCut::of(&first.cuts(ShardInput::Cut(1)).remove(0));
+    first.read(&records, &[(0, saved_at, told_at)]);
+    let mut desk = Desk::new(desk(), 0);
+    desk.handle(WallTime(0), DeskInput::Signals(signals(first.said)), &mut Vec::new());
+    let home = source(0);
+    let (member, taken_at, part) = ("first".into(), WallTime(0), desk.home_cut(&home));
+    let parcel = Parcel { source: home.clone(), member, number: 1, taken_at, shard, desk: part };
+
+    let mut held = Holdings::default();
+    let arrival = held.find_out("second", &home, Some(parcel), WallTime::MIN, &plan);
+    let (tenure, left) = arrival.taken_over().expect("nobody here had it");
+    let mut second = Member::new(&plan);
+    let from = second.take(0, tenure, left);
+    second.handle(ShardInput::Gap { source: home.clone(), lost: Some((kept_from - from) as u64) });
+    second.read(&records, &[(0, kept_from, records[0].len())]);
+    second.handle(ShardInput::Ended(home));
+    desk.handle(WallTime(0), DeskInput::Signals(signals(second.said)), &mut Vec::new());
+    let lives: Vec<String> = desk.alerts().map(|alert| format!("{} {:?}", alert.labels, alert.life)).collect();
+    expect![[r#"{alertname="Gone", shop="web"} Resolved { since: EventTime(1767225695000), fired_at: EventTime(1767225695000), ended_at: EventTime(1767225750000), because: SeenAgain }"#]].assert_eq(&lives.join("\n"));
 }
 
 /// What is said of a partition that moves at one place and whose new owner is killed at another; how many groups its

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{squeezed, unsqueezed};
 use crate::engine::desk::HomeCut;
+use crate::engine::heard;
+use crate::engine::plan::Plan;
 use crate::engine::state::CellCut;
 use crate::model::WallTime;
 use crate::model::position::SourceId;
@@ -50,6 +52,13 @@ pub struct Parcel {
     pub taken_at: WallTime,
     pub shard: CellCut,
     pub desk: HomeCut,
+}
+
+impl Parcel {
+    /// Brings what the desk knew into the cell, which is older, as far as the rules of `plan` are still what they were.
+    pub fn bring_in_heard(&mut self, plan: &Plan) {
+        heard::bring_in(std::slice::from_mut(&mut self.shard.0), plan, self.desk.alerts());
+    }
 }
 
 /// A parcel's bytes.

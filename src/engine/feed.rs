@@ -340,6 +340,9 @@ impl Book {
         signals: &mut Vec<Signal>,
     ) {
         let Some(group) = self.groups.get(gid as usize).copied().filter(|g| g.last_seen != i64::MIN) else { return };
+        if self.rules[at].active.get(&gid).is_some_and(|active| active.last_signal >= end) {
+            return; // its hold is of a later tick: `D1` in `engine::heard`
+        }
         let rule_plan = &plan.rules[at];
         let rule = &rule_plan.rule;
         let last_seen = EventTime((group.last_seen + 1).saturating_mul(plan.pane.0));
