@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use expect_test::expect;
 use foghorn::alert::route::{Route, RouteTree};
+use foghorn::checkpoint::holdings::Holdings;
+use foghorn::checkpoint::parcel::Parcel;
 use foghorn::checkpoint::{self, Checkpoint, Head};
 use foghorn::config::load::load_rules_from_text;
 use foghorn::engine::cells::{Cells, Said};
-use foghorn::engine::desk::{Desk, DeskConfig, ReceiverPolicy};
+use foghorn::engine::desk::{Desk, DeskConfig, DeskInput, ReceiverPolicy};
+use foghorn::engine::heard;
 use foghorn::engine::plan::Plan;
 use foghorn::engine::shard::{ShardInput, ShardOutput};
 use foghorn::engine::state::{CellCut, CellStart, ShardCut};
@@ -276,6 +280,145 @@ fn a_partition_says_the_same_however_often_it_moves() {
         said += expected.values().map(Vec::len).sum::<usize>();
     }
     assert!(moves > 100 && said > 1_000 && again > 1_000, "{moves} moves, {said} signals, {again} records read again");
+}
+
+/// A partition arrives, a checkpoint is taken before it is read again, and the process dies. Its desk has heard of a shop that
+/// the checkpoint does not know: it was quiet while the partition moved, and then it was gone.
+#[test]
+fn what_was_heard_of_a_partition_that_was_read_again_changes_nothing_that_is_said_of_it() {
+    let plan = plan(RULES);
+    let records = vec![falls_silent()];
+    let mut expected = oracle(&plan, &records).remove(&source(0)).expect("it says something");
+    expected.sort();
+    let mut unknown = 0;
+    for moved_at in (1..records[0].len()).step_by(4) {
+        for killed_at in [5, 20, 60].map(|later| (moved_at + later).min(records[0].len())) {
+            let (mut said, met) = heard_and_killed(&plan, &records, moved_at, killed_at);
+            said.sort();
+            let differs = expected.iter().zip(&said).find(|(one, other)| one != other);
+            assert_eq!((differs, said.len()), (None, expected.len()), "moved at {moved_at}, killed at {killed_at}");
+            unknown += met;
+        }
+    }
+    assert!(unknown > 20, "{unknown} groups were not known to a checkpoint");
+}
+
+/// One shop sells all the time; another is silent from the sixtieth second on, and comes back.
+fn falls_silent() -> Vec<String> {
+    let record = |second: i64, shop: &str| {
+        let at = 1_767_225_600_000 + second * 1_000;
+        format!(r#"{{"ts":{at},"shop":"{shop}","ok":true,"took":20}}"#)
+    };
+    let second = |second: i64| {
+        let web = (!(60..140).contains(&second)).then(|| record(second, "web"));
+        web.into_iter().chain([record(second, "cart")])
+    };
+    (0..200).flat_map(second).collect()
+}
+
+/// A shop falls silent, its partition moves, and the log has lost everything that it ever said. Who has the partition now knows
+/// of it all the same, and says that it is gone; as late as it takes to be sure that it was not among what is lost.
+#[test]
+fn who_fell_silent_before_a_partition_moved_is_missed_although_the_log_holds_nothing_of_it() {
+    let plan = plan(RULES);
+    let records = vec![falls_silent()];
+    let (quiet_from, moved_at) = (120, 140); // two records a second until then
+    let (mut first, mut second) = (Member::new(&plan), Member::new(&plan));
+    first.take(0, 1, None);
+    first.read(&records, &[(0, 0, moved_at)]);
+    let left = first.leave(0);
+    let from = second.take(0, 2, Some(&left));
+    let lost = Some((quiet_from - from) as u64);
+    second.handle(ShardInput::Gap { source: source(0), lost });
+    second.read(&records, &[(0, quiet_from, records[0].len())]);
+    second.handle(ShardInput::Ended(source(0)));
+    let gone = |signal: &Signal| &*signal.rule.name == "Gone" && signal.transition != Transition::Refreshed;
+    let told: Vec<String> = signals(second.said).iter().filter(|signal| gone(signal)).map(line).collect();
+    expect![[r#"
+        EventTime(1767225700000) Gone (local.yaml:36) {alertname="Gone", shop="web"} Firing EventTime(1767225700000) Some(EventTime(1767225700000)) [] None []
+        EventTime(1767225745000) Gone (local.yaml:36) {alertname="Gone", shop="web"} Resolved(SeenAgain) EventTime(1767225700000) Some(EventTime(1767225700000)) [] None []"#]].assert_eq(&told.join("\n"));
+}
+
+/// A shop is gone and back; the owner of its partition dies after it told the former, and the log loses what came until after
+/// the latter began. The cell in the parcel is of a checkpoint before all that; the desk's part knows.
+#[test]
+fn what_was_told_after_the_last_checkpoint_is_ended_by_who_takes_over_although_the_log_lost_it() {
+    let plan = plan(RULES);
+    let records = vec![falls_silent()];
+    let (saved_at, told_at, kept_from) = (140, 170, 210); // seconds 80, 110 and 145
+    let mut first = Member::new(&plan);
+    first.take(0, 1, None);
+    first.read(&records, &[(0, 0, saved_at)]);
+    let shard = CellCut::of(&first.cuts(ShardInput::Cut(1)).remove(0));
+    first.read(&records, &[(0, saved_at, told_at)]);
+    let mut desk = Desk::new(desk(), 0);
+    desk.handle(WallTime(0), DeskInput::Signals(signals(first.said)), &mut Vec::new());
+    let home = source(0);
+    let (member, taken_at, part) = ("first".into(), WallTime(0), desk.home_cut(&home));
+    let parcel = Parcel { source: home.clone(), member, number: 1, taken_at, shard, desk: part };
+
+    let mut held = Holdings::default();
+    let arrival = held.find_out("second", &home, Some(parcel), WallTime::MIN, &plan);
+    let (tenure, left) = arrival.taken_over().expect("nobody here had it");
+    let mut second = Member::new(&plan);
+    let from = second.take(0, tenure, left);
+    second.handle(ShardInput::Gap { source: home.clone(), lost: Some((kept_from - from) as u64) });
+    second.read(&records, &[(0, kept_from, records[0].len())]);
+    second.handle(ShardInput::Ended(home));
+    desk.handle(WallTime(0), DeskInput::Signals(signals(second.said)), &mut Vec::new());
+    let lives: Vec<String> = desk.alerts().map(|alert| format!("{} {:?}", alert.labels, alert.life)).collect();
+    expect![[r#"{alertname="Gone", shop="web"} Resolved { since: EventTime(1767225695000), fired_at: EventTime(1767225695000), ended_at: EventTime(1767225750000), because: SeenAgain }"#]].assert_eq(&lives.join("\n"));
+}
+
+/// What is said of a partition that moves at one place and whose new owner is killed at another; how many groups its
+/// checkpoint did not know of which its desk had heard.
+fn heard_and_killed(
+    plan: &Arc<Plan>,
+    records: &[Vec<String>],
+    moved_at: usize,
+    killed_at: usize,
+) -> (Vec<String>, usize) {
+    let (mut first, mut second, mut third) = (Member::new(plan), Member::new(plan), Member::new(plan));
+    first.take(0, 1, None);
+    first.read(records, &[(0, 0, moved_at)]);
+    let mut left = first.leave(0);
+    left.leave_quiet(); // as in a parcel that has no room for more
+    let from = second.take(0, 2, Some(&left));
+    let mut cuts = second.cuts(ShardInput::Cut(1));
+    second.read(records, &[(0, from, killed_at)]);
+
+    let heard: Vec<Signal> = [first, second].into_iter().flat_map(|member| signals(member.said)).collect();
+    let mut desk = Desk::new(desk(), 0);
+    desk.handle(WallTime(0), DeskInput::Signals(heard.clone()), &mut Vec::new());
+    let known = groups(&cuts);
+    heard::bring_in(&mut cuts, plan, desk.alerts());
+    let unknown = groups(&cuts) - known;
+
+    third.cells.restore(cuts.iter(), &mut third.said).expect("panes are whole");
+    third.handle(ShardInput::Assigned(vec![(0, source(0))]));
+    third.read(records, &[(0, from, records[0].len())]);
+    third.handle(ShardInput::Ended(source(0)));
+    let last: BTreeMap<_, _> = heard.iter().map(|signal| (alert(signal), signal.at)).collect();
+    let is_news = |signal: &Signal| last.get(&alert(signal)).is_none_or(|last| signal.at > *last);
+    let news = signals(third.said).into_iter().filter(is_news);
+    (heard.iter().cloned().chain(news).map(|signal| line(&signal)).collect(), unknown)
+}
+
+fn signals(said: Vec<Said>) -> Vec<Signal> {
+    let signal = |said| match said {
+        Said::Shard(ShardOutput::Signal(signal)) => Some(signal),
+        _ => None,
+    };
+    said.into_iter().filter_map(signal).collect()
+}
+
+fn alert(signal: &Signal) -> (Arc<str>, String) {
+    (signal.rule.name.clone(), signal.labels.to_string())
+}
+
+/// How many groups cuts know.
+fn groups(cuts: &[ShardCut]) -> usize {
+    cuts.iter().flat_map(|cut| &cut.feeds).map(|feed| feed.groups.gids.len()).sum()
 }
 
 /// An alert and when it fired and ended, with the numbers of its end.

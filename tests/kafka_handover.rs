@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use foghorn::checkpoint::parcel::{PARCEL_VERSION, ParcelError};
 use foghorn::edge::kafka::{Handover, KafkaError, Outgoing, PublishError};
 use foghorn::engine::desk::HomeCut;
-use foghorn::engine::state::{Bytes, CellCut, CellName, FeedCut, GroupsCut, ShardCut};
+use foghorn::engine::state::{Bytes, CellCut, CellName, FeedCut, ShardCut};
 use foghorn::model::{SourceId, WallTime};
 use rstest::rstest;
 use support::cluster::{Cluster, Kind, unique};
@@ -24,9 +24,8 @@ fn source(partition: i32) -> SourceId {
 /// A cell in its `tenure`th hands, with so many bytes that do not get smaller.
 fn cell(partition: i32, tenure: u64, bytes: usize) -> CellCut {
     let noise = |n: usize| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()) as u8;
-    let keys = Bytes((0..bytes).map(noise).collect());
-    let groups = GroupsCut { keys, ..GroupsCut::default() };
-    let feed = FeedCut { closed: Some(12), groups, ..FeedCut::default() };
+    let stored = vec![Bytes((0..bytes).map(noise).collect())];
+    let feed = FeedCut { closed: Some(12), stored, ..FeedCut::default() };
     let name = CellName { home: source(partition), tenure };
     CellCut(ShardCut { shards: 1, feeds: vec![feed], cell: Some(name), ..ShardCut::default() })
 }

@@ -471,6 +471,34 @@ fn who_was_first_seen_after_the_checkpoint_and_fires_is_not_forgotten_in_a_gap()
     "#]]);
 }
 
+/// The same for who was quiet at the checkpoint, gone soon after, and back behind the gap.
+#[test]
+fn who_was_gone_after_the_checkpoint_is_seen_again_behind_a_gap() {
+    let mut world = World::new();
+    world.traffic(0..12, 20);
+    let cart_alone = |world: &mut World, seconds: std::ops::Range<i64>| {
+        seconds.for_each(|second| (0..2).for_each(|partition| world.event_of("cart", partition, second, 20)));
+    };
+    cart_alone(&mut world, 12..30);
+    let cut = world.cut();
+    cart_alone(&mut world, 30..70);
+    world.crash(&cut, [140, 140]);
+    world.tell(ShardInput::Gap { source: source(0), lost: Some(110) });
+    world.tell(ShardInput::Gap { source: source(1), lost: Some(110) });
+    world.traffic(140..200, 20);
+    world.check(expect![[r#"
+        10s Many cart Firing
+        10s Many web Firing
+        40s Many web Resolved(Normal)
+        60s Gone web Firing
+        - crash
+        - requests/0 Expired { records: 110 }
+        - requests/1 Expired { records: 110 }
+        150s Gone web Resolved(SeenAgain)
+        - whole again
+    "#]]);
+}
+
 /// `D1`: where nothing is lost, what was heard changes nothing, whenever the checkpoint was taken and the process killed.
 #[test]
 fn what_was_heard_changes_nothing_where_everything_is_read_again() {

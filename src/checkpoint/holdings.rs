@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::arrival::Arrival;
 use super::parcel::Parcel;
+use crate::engine::plan::Plan;
 use crate::engine::state::{CellName, CellStart, ShardCut};
 use crate::model::{SourceId, WallTime};
 
@@ -45,15 +46,19 @@ impl Holdings {
         self.tenure(home).is_some_and(|held| held <= tenure) // a contested one is higher
     }
 
-    /// A partition is assigned; how it comes, as [`Arrival::of`] has it.
+    /// A partition is assigned; how it comes, as [`Arrival::of`] has it, to go on under the rules of `plan`.
     pub fn find_out(
         &mut self,
         member: &str,
         home: &SourceId,
         newest: Option<Parcel>,
         void_until: WallTime,
+        plan: &Plan,
     ) -> &mut Arrival {
-        let arrival = Arrival::of(member, self.tenure(home), newest, void_until);
+        let mut arrival = Arrival::of(member, self.tenure(home), newest, void_until);
+        if let Arrival::Adopted { parcel, .. } = &mut arrival {
+            parcel.bring_in_heard(plan);
+        }
         self.coming.entry(home.clone()).insert_entry(arrival).into_mut()
     }
 
@@ -107,7 +112,7 @@ mod tests {
     fn a_partition_that_is_back_before_its_shard_heard_that_it_went_is_not_confirmed() {
         let (mut holdings, home) = (Holdings::default(), SourceId::new("requests", 0));
         let arrive = |holdings: &mut Holdings| {
-            let arrival = holdings.find_out("one", &home, None, WallTime::MIN).clone();
+            let arrival = holdings.find_out("one", &home, None, WallTime::MIN, &Plan::build(&[], &[])).clone();
             holdings.arrive(&home);
             arrival
         };
@@ -127,7 +132,7 @@ mod tests {
     fn what_is_found_out_twice_before_it_is_read_comes_once() {
         let (mut holdings, home) = (Holdings::default(), SourceId::new("requests", 0));
         for _ in 0..2 {
-            let found = holdings.find_out("one", &home, None, WallTime::MIN);
+            let found = holdings.find_out("one", &home, None, WallTime::MIN, &Plan::build(&[], &[]));
             assert!(matches!(found, Arrival::Begun { .. }), "{found:?}");
         }
         assert!(holdings.arrived(&home).is_none(), "it is not read yet");

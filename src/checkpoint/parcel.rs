@@ -9,7 +9,8 @@
 //! ```
 //!
 //! - `P1` what [`unpack`] gives back is what [`pack`] was given, less what was left out and counted; or there is an error
-//! - `P2` a parcel fits into a record: pending holds, newest first, stay out of one that would not
+//! - `P2` a parcel fits into a record: groups that nothing is said of, and then pending holds, newest first, stay out of one
+//!   that would not
 
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{squeezed, unsqueezed};
 use crate::engine::desk::HomeCut;
+use crate::engine::heard;
+use crate::engine::plan::Plan;
 use crate::engine::state::CellCut;
 use crate::model::WallTime;
 use crate::model::position::SourceId;
@@ -49,6 +52,13 @@ pub struct Parcel {
     pub taken_at: WallTime,
     pub shard: CellCut,
     pub desk: HomeCut,
+}
+
+impl Parcel {
+    /// Brings what the desk knew into the cell, which is older, as far as the rules of `plan` are still what they were.
+    pub fn bring_in_heard(&mut self, plan: &Plan) {
+        heard::bring_in(std::slice::from_mut(&mut self.shard.0), plan, self.desk.alerts());
+    }
 }
 
 /// A parcel's bytes.
@@ -98,6 +108,7 @@ pub fn pack(parcel: &Parcel, bytes_max: usize) -> Result<Packed, ParcelError> {
     }
     let mut small = parcel.clone();
     small.desk.leave_pending(); // the cell's holds bring them back
+    small.shard.leave_quiet();
     let pending = small.shard.pending();
     let mut kept = pending;
     loop {
@@ -167,6 +178,7 @@ mod tests {
             meta: Arc::new(RuleMeta { name: "Slow".into(), group: "g".into(), file: "a.yaml".into(), line: 1 }),
             touched: Vec::new(),
             active: holds,
+            absent: false,
         };
         let feed = FeedCut { closed: Some(12), rules: vec![rule], ..FeedCut::default() };
         Parcel {
@@ -207,6 +219,25 @@ mod tests {
         assert_eq!(holds, oldest.chain([fires]).collect::<Vec<_>>());
         let error = pack(&parcel(1_000), 100).expect_err("what fires does not fit either");
         assert!(matches!(error, ParcelError::TooLarge { bytes_max: 100, .. }), "{error}");
+    }
+
+    /// The log brings them back, as a rule; it cannot bring back since when something is pending.
+    #[test]
+    fn who_is_quiet_stays_out_before_any_pending_hold_does() {
+        let mut with_quiet = parcel(10);
+        let groups = &mut with_quiet.shard.0.feeds[0].groups;
+        for gid in 0..1_000_u32 {
+            groups.gids.push(gid);
+            groups.keys.0.extend(xxhash_rust::xxh3::xxh3_64(&gid.to_le_bytes()).to_le_bytes());
+            groups.ends.push(groups.keys.0.len() as u32);
+            groups.last_seen.push(0);
+        }
+        let whole = pack(&with_quiet, PARCEL_BYTES_MAX).expect("it is small");
+        let packed = pack(&with_quiet, whole.bytes.len() - 1).expect("there is much to leave out");
+        assert_eq!(unpack(&whole.bytes).expect("it is whole").shard, with_quiet.shard);
+        let left = unpack(&packed.bytes).expect("it is whole").shard;
+        assert_eq!((packed.left_out, left.pending()), (0, 10));
+        assert_eq!(left.0.feeds[0].groups.gids, (0..=10).collect::<Vec<u32>>(), "those that something is said of");
     }
 
     #[test]

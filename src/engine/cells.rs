@@ -481,6 +481,13 @@ impl CellCut {
         }
     }
 
+    /// Leaves out groups that nothing is said of. The log brings them back, as far as it holds them.
+    pub fn leave_quiet(&mut self) {
+        for feed in &mut self.0.feeds {
+            feed.groups = held_groups(feed);
+        }
+    }
+
     /// Whose it was.
     pub fn name(&self) -> Option<&CellName> {
         self.0.cell.as_ref()
@@ -514,8 +521,25 @@ fn leave_stream(stream: &StreamCut) -> StreamCut {
     StreamCut { sources, trail: Vec::new(), reread, name: stream.name.clone(), ..*stream }
 }
 
-/// The feed's holds, and the groups they are of.
+/// The feed's holds, with the groups they are of; with all, where who there is matters.
 fn leave_feed(feed: &FeedCut) -> FeedCut {
+    let all = feed.rules.iter().any(|rule| rule.absent);
+    let rule = |rule: &RuleCut| RuleCut { touched: Vec::new(), ..rule.clone() };
+    FeedCut {
+        meaning: feed.meaning.clone(),
+        accs: feed.accs.clone(),
+        full: feed.full.clone(),
+        groups: if all { feed.groups.clone() } else { held_groups(feed) },
+        log: Vec::new(),
+        stored: Vec::new(),
+        exemplars: Vec::new(),
+        rules: feed.rules.iter().map(rule).collect(),
+        ..*feed
+    }
+}
+
+/// The groups that something is said of.
+fn held_groups(feed: &FeedCut) -> GroupsCut {
     let held: BTreeSet<u32> = feed.rules.iter().flat_map(|rule| &rule.active).map(|active| active.gid).collect();
     let mut groups = GroupsCut::default();
     for (gid, key, last_seen) in feed.groups.iter().filter(|(gid, ..)| held.contains(gid)) {
@@ -525,16 +549,5 @@ fn leave_feed(feed: &FeedCut) -> FeedCut {
         groups.last_seen.push(last_seen);
     }
     groups.assumed = feed.groups.assumed.iter().copied().filter(|gid| held.contains(gid)).collect();
-    let rule = |rule: &RuleCut| RuleCut { touched: Vec::new(), ..rule.clone() };
-    FeedCut {
-        meaning: feed.meaning.clone(),
-        accs: feed.accs.clone(),
-        full: feed.full.clone(),
-        groups,
-        log: Vec::new(),
-        stored: Vec::new(),
-        exemplars: Vec::new(),
-        rules: feed.rules.iter().map(rule).collect(),
-        ..*feed
-    }
+    groups
 }

@@ -69,7 +69,7 @@ struct Group {
     last_seen: i64,
     /// Named in `expect`: never forgotten.
     expected: bool,
-    /// Known only for an alert that was brought along from another feed: `last_seen` is when that was.
+    /// Known only for an alert that was brought along, from another feed or from the desk: `last_seen` is when that was.
     assumed: bool,
     /// Taken in the pane that is being merged.
     new: bool,
@@ -166,11 +166,16 @@ impl Book {
             self.groups.resize(gid as usize + 1, NO_GROUP);
         }
         self.groups[gid as usize] = Group { last_seen: pane, new: true, ..NO_GROUP };
+        self.watch_for(plan, gid, pane);
+        gid
+    }
+
+    /// Notes what becomes of `gid`, and when, if it is not seen after `pane`.
+    fn watch_for(&mut self, plan: &FeedPlan, gid: u32, pane: i64) {
         self.expiries.insert((pane.saturating_add(panes_of(plan, plan.expire)), gid));
         for rule in 0..plan.rules.len() {
             self.expect(plan, rule, gid, pane);
         }
-        gid
     }
 
     /// Undoes [`Book::add`] in the pane of it.
@@ -214,12 +219,21 @@ impl Book {
         if let Some(log) = &mut self.log {
             log.push(gid, pane, partial.bytes());
         }
-        let group = &mut self.groups[gid as usize];
-        group.last_seen = group.last_seen.max(pane);
-        group.assumed = false;
-        if group.new {
+        match &mut self.groups[gid as usize] {
+            Group { assumed: true, .. } => self.meet(plan, gid, pane),
+            group => group.last_seen = group.last_seen.max(pane),
+        }
+        if self.groups[gid as usize].new {
             self.limit.bring(gid, partial.count(plan.rows));
         }
+    }
+
+    /// A group that was assumed is seen: by now it may have been silent for longer than was thought, where what is read was
+    /// read before.
+    fn meet(&mut self, plan: &FeedPlan, gid: u32, pane: i64) {
+        let group = &mut self.groups[gid as usize];
+        (group.last_seen, group.assumed) = (pane, false);
+        self.watch_for(plan, gid, pane);
     }
 
     pub fn merge_exemplars(&mut self, key: &[u8], pane: i64, rule: u32, list: Arc<Vec<Exemplar>>) {
@@ -326,6 +340,9 @@ impl Book {
         signals: &mut Vec<Signal>,
     ) {
         let Some(group) = self.groups.get(gid as usize).copied().filter(|g| g.last_seen != i64::MIN) else { return };
+        if self.rules[at].active.get(&gid).is_some_and(|active| active.last_signal >= end) {
+            return; // its hold is of a later tick: `D1` in `engine::heard`
+        }
         let rule_plan = &plan.rules[at];
         let rule = &rule_plan.rule;
         let last_seen = EventTime((group.last_seen + 1).saturating_mul(plan.pane.0));

@@ -1,4 +1,5 @@
-//! What the desk heard of alerts after the shards' last cut, brought into that cut.
+//! What the desk heard of alerts after the shards' last cut, brought into that cut: at a restart, and where a partition comes
+//! from another member.
 //!
 //! A process that is killed leaves a desk that is newer than its shards: the desk's log holds every signal, the shards' state
 //! is that of the checkpoint. As a rule the shards read the same records again and say the same again. Where the log has
@@ -6,10 +7,14 @@
 //! what fires would end it without `keep_firing_for`, and of an alert that began after the cut nobody would ever speak
 //! again. So each alert that was heard of after the cut stands in it as it was heard.
 //!
-//! To say this only where something was lost would need to know that before anything is read. It need not be known:
-//! the last word on an alert was said at a breach. A shard that reads everything again comes to that tick either firing
-//! or pending since the same time, or through a normal verdict at which it would have been clear as well; and what it
-//! says up to there the desk has heard already (`L2` in [`crate::alert::life`]).
+//! A parcel is no different: its desk's part is as the desk was when it was sent, and its cell as it was at the checkpoint
+//! before, unless the partition left in order. What fired in between was told, for that is what parcels are sent for.
+//!
+//! To say this only where something was lost would need to know that before anything is read. It need not be known: the
+//! last word on an alert was said at a breach, and says all there is to know of the hold at that tick. So ticks up to that
+//! one are not judged again for it. Were they, an alert of absence would end at the first, at which the silence was not long
+//! enough; the desk would take that for stale (`L2` in [`crate::alert::life`]), and behind a gap nobody would find out
+//! again that the silence had been long enough, or that it is over.
 //!
 //! - `D1` a shard that goes on from such a cut and reads what it read before has the holds it would have had, from the last
 //!   word on each alert on

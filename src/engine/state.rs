@@ -46,7 +46,8 @@ pub struct CellName {
 }
 
 /// What a cell cannot find again in its partition's log: it goes to whoever reads the partition next. A [`ShardCut`]
-/// without panes and without groups that nothing is said of, and a position so far back that panes can be read again.
+/// without panes, and a position so far back that panes can be read again. Groups that nothing is said of stay out of it,
+/// unless a rule says who is gone: the log may hold nothing any more of who will be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CellCut(pub ShardCut);
 
@@ -234,6 +235,9 @@ pub struct RuleCut {
     /// Groups whose window changed since the rule's last tick.
     pub touched: Vec<u32>,
     pub active: Vec<ActiveCut>,
+    /// It says who is gone (`absent`), so who there is matters although nothing is said of them.
+    #[serde(default)]
+    pub absent: bool,
 }
 
 /// One group of a rule that is not clear.

@@ -111,10 +111,11 @@ impl std::fmt::Debug for Homes {
 impl Arrivals for Homes {
     fn arrive(&self, sources: &[SourceId]) -> Result<Vec<SourceId>, String> {
         let mut latest = self.handover.latest(sources, LATEST_MAX).map_err(|error| error.to_string())?;
+        let plan = self.plan.read();
         let mut held = self.held.lock();
         let mut begin = Vec::new();
         for home in sources {
-            match held.find_out(self.handover.member(), home, latest.remove(home), self.void_until) {
+            match held.find_out(self.handover.member(), home, latest.remove(home), self.void_until, &plan) {
                 Arrival::Adopted { parcel, .. } => {
                     let left = std::slice::from_ref(&parcel.shard.0);
                     self.resume.forget([home]);

@@ -71,6 +71,11 @@ impl HomeCut {
         &self.silences
     }
 
+    /// The alerts of the home.
+    pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.iter()
+    }
+
     /// Leaves pending alerts out. Nobody was told of them, and their rules say them again with every tick.
     pub fn leave_pending(&mut self) {
         self.alerts.retain(|alert| !alert.is_pending());

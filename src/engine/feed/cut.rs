@@ -353,6 +353,7 @@ fn rule_cut(plan: &RulePlan, book: &super::RuleBook) -> RuleCut {
         meta: plan.rule.meta.clone(),
         touched: book.touched.iter().copied().collect(),
         active: book.active.iter().map(active).collect(),
+        absent: plan.rule.absent.is_some(),
     }
 }
 

@@ -95,7 +95,7 @@ impl Member {
             let lost = outside.options.sabotaged(Sabotage::LoseParcel);
             let newest = outside.handover.latest(outside.now, &home).filter(|_| !lost);
             let member = handover::member_of(outside.host);
-            let arrival = homes.holdings.find_out(&member, &home, newest, WallTime::MIN);
+            let arrival = homes.holdings.find_out(&member, &home, newest, WallTime::MIN, &self.plan);
             match &arrival {
                 Arrival::Adopted { parcel, .. } => {
                     outside.comes_from(&parcel.member, &home);
