@@ -494,8 +494,41 @@ fn who_was_gone_after_the_checkpoint_is_seen_again_behind_a_gap() {
         - crash
         - requests/0 Expired { records: 110 }
         - requests/1 Expired { records: 110 }
+        150s Many web Firing
         150s Gone web Resolved(SeenAgain)
         - whole again
+    "#]]);
+}
+
+/// The same for what ended after the checkpoint: its end was told, so what fires behind the gap is another episode.
+#[test]
+fn what_ended_after_the_checkpoint_does_not_come_back_behind_a_gap() {
+    let mut world = World::new();
+    world.traffic(0..35, 200);
+    let cut = world.cut();
+    world.traffic(35..90, 20);
+    world.crash(&cut, [140, 140]);
+    world.tell(ShardInput::Gap { source: source(0), lost: Some(105) });
+    world.tell(ShardInput::Gap { source: source(1), lost: Some(105) });
+    world.traffic(140..200, 20);
+    world.traffic(200..240, 200);
+    world.check(expect![[r#"
+        10s Many cart Firing
+        10s Many web Firing
+        10s Slow cart Pending
+        10s Slow web Pending
+        20s Slow cart Firing
+        20s Slow web Firing
+        70s Slow cart Resolved(Normal)
+        70s Slow web Resolved(Normal)
+        - crash
+        - requests/0 Expired { records: 105 }
+        - requests/1 Expired { records: 105 }
+        - whole again
+        210s Slow cart Pending
+        210s Slow web Pending
+        220s Slow cart Firing
+        220s Slow web Firing
     "#]]);
 }
 

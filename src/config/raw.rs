@@ -202,7 +202,7 @@ yaml_map! {
         /// A directory of Foghorn's own, on a disk of this machine. It is made where it is missing.
         #[schemars(required)]
         pub dir: At<String>,
-        /// How often everything is written to a checkpoint, 1s to 10m; less often where that takes longer than a twentieth of
+        /// How often everything is written to a checkpoint, 1s to 10m; less often where that takes longer than a fortieth of
         /// the time. What came since is read again after a crash.
         #[schemars(extend("default" = defaults::CHECKPOINT_EVERY))]
         pub checkpoint_every: At<Millis>,

@@ -340,7 +340,8 @@ impl Book {
         signals: &mut Vec<Signal>,
     ) {
         let Some(group) = self.groups.get(gid as usize).copied().filter(|g| g.last_seen != i64::MIN) else { return };
-        if self.rules[at].active.get(&gid).is_some_and(|active| active.last_signal >= end) {
+        let held = self.rules[at].active.get(&gid).map(|active| (active.hold, active.last_signal));
+        if held.is_some_and(|(_, last_signal)| last_signal >= end) {
             return; // its hold is of a later tick: `D1` in `engine::heard`
         }
         let rule_plan = &plan.rules[at];
@@ -363,10 +364,12 @@ impl Book {
             Some(condition) => condition.judge(&mut view),
             None => Verdict::Normal,
         };
-        let book = &mut self.rules[at];
-        let before = book.active.get(&gid).map_or(Hold::Clear, |active| active.hold);
+        let before = held.map_or(Hold::Clear, |(hold, _)| hold);
         let (after, transition) = before.step(verdict, end, rule.hold);
         if after == Hold::Clear && before == Hold::Clear && transition.is_none() {
+            if held.is_some() {
+                self.let_go(plan, at, gid); // it was heard to have ended
+            }
             return;
         }
         let book = &mut self.rules[at];
@@ -393,11 +396,14 @@ impl Book {
             signals.push(judge::signal(&mut view, active, before, after, transition, missing, exemplars));
         }
         if after == Hold::Clear {
-            book.active.remove(&gid);
-            if rule.absent.is_some() {
-                self.expect(plan, at, gid, group.last_seen);
-            }
+            self.let_go(plan, at, gid);
         }
+    }
+
+    /// Nothing is said of a group any more, unless it will be missed.
+    fn let_go(&mut self, plan: &FeedPlan, rule: usize, gid: u32) {
+        self.rules[rule].active.remove(&gid);
+        self.expect(plan, rule, gid, self.groups[gid as usize].last_seen);
     }
 
     /// Forgets groups that saw nothing for the feed's `expire`; what still fires for them is resolved by name.

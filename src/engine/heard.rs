@@ -5,21 +5,22 @@
 //! is that of the checkpoint. As a rule the shards read the same records again and say the same again. Where the log has
 //! lost these records they cannot, and what they know is older than what people were told: a shard that knows as pending
 //! what fires would end it without `keep_firing_for`, and of an alert that began after the cut nobody would ever speak
-//! again. So each alert that was heard of after the cut stands in it as it was heard.
+//! again. An end that was told would be forgotten, and the alert would come back in its old episode. So each alert that was
+//! heard of after the cut stands in it as it was heard.
 //!
 //! A parcel is no different: its desk's part is as the desk was when it was sent, and its cell as it was at the checkpoint
 //! before, unless the partition left in order. What fired in between was told, for that is what parcels are sent for.
 //!
 //! To say this only where something was lost would need to know that before anything is read. It need not be known: the
-//! last word on an alert was said at a breach, and says all there is to know of the hold at that tick. So ticks up to that
+//! last word on an alert was said at a breach or at its end, and says all there is to know of the hold at that tick. So ticks up to that
 //! one are not judged again for it. Were they, an alert of absence would end at the first, at which the silence was not long
 //! enough; the desk would take that for stale (`L2` in [`crate::alert::life`]), and behind a gap nobody would find out
 //! again that the silence had been long enough, or that it is over.
 //!
 //! - `D1` a shard that goes on from such a cut and reads what it read before has the holds it would have had, from the last
 //!   word on each alert on
-//! - `D2` what fires at the desk fires in the cut, unless its group cannot be told from its labels, or its feed had judged
-//!   nothing yet
+//! - `D2` what fires at the desk fires in the cut, and what has ended there does not, unless its group cannot be told from its
+//!   labels, or its feed had judged nothing yet
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,8 +49,9 @@ pub fn bring_in<'a>(cuts: &mut [ShardCut], plan: &Plan, alerts: impl Iterator<It
     let mut of_rules: BTreeMap<_, Vec<Heard<'a>>> = BTreeMap::new();
     for alert in alerts {
         let Some(rule) = rules.get(&alert.rule.names()) else { continue };
-        if let (Some(hold), Some(key)) = (hold_of(alert.life), key_of(&rule.rule, &alert.labels)) {
-            of_rules.entry((alert.home.as_deref(), alert.rule.names())).or_default().push(Heard { alert, hold, key });
+        if let Some(key) = key_of(&rule.rule, &alert.labels) {
+            let heard = Heard { alert, hold: hold_of(alert.life), key };
+            of_rules.entry((alert.home.as_deref(), alert.rule.names())).or_default().push(heard);
         }
     }
     for ((home, names), heard) in of_rules {
@@ -75,7 +77,7 @@ fn bring_in_rule<'c>(cuts: impl Iterator<Item = &'c mut ShardCut>, rule: &RulePl
         feeds.push((feed, at));
     }
     if let Some((feed, at)) = feeds.first_mut() {
-        for heard in &heard {
+        for heard in heard.iter().filter(|heard| heard.hold != Hold::Clear) {
             let gid = add_group(feed, &heard.key);
             put(feed, *at, gid, heard, absent);
         }
@@ -113,6 +115,7 @@ fn put(feed: &mut FeedCut, rule: usize, gid: u32, heard: &Heard<'_>, absent: boo
     let active = &mut feed.rules[rule].active;
     let (at, absent) = match active.binary_search_by_key(&gid, |active| active.gid) {
         Ok(at) => (at, active.remove(at).absent),
+        Err(_) if *hold == Hold::Clear => return, // so it is in the cut
         Err(at) => (at, absent),
     };
     active.insert(
@@ -128,12 +131,12 @@ fn put(feed: &mut FeedCut, rule: usize, gid: u32, heard: &Heard<'_>, absent: boo
     );
 }
 
-/// As its shard has it at the last word on it, which was said at a breach.
-fn hold_of(life: Life) -> Option<Hold> {
+/// As its shard has it at the last word on it, which was said at a breach or at its end.
+fn hold_of(life: Life) -> Hold {
     match life {
-        Life::Pending { since } => Some(Hold::Pending { since }),
-        Life::Firing { since, fired_at } => Some(Hold::Firing { since, fired_at }),
-        Life::Resolved { .. } => None,
+        Life::Pending { since } => Hold::Pending { since },
+        Life::Firing { since, fired_at } => Hold::Firing { since, fired_at },
+        Life::Resolved { .. } => Hold::Clear,
     }
 }
 

@@ -240,7 +240,7 @@ pub struct RuleCut {
     pub absent: bool,
 }
 
-/// One group of a rule that is not clear.
+/// One group of a rule that is not clear, or was heard to have ended since ([`super::heard`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActiveCut {
     pub gid: u32,

@@ -10,7 +10,8 @@
 //! not come. It is said on `/readyz` and in the metrics, and mends with the first checkpoint that can be written.
 //!
 //! - `M1` what is committed to Kafka is never ahead of the newest checkpoint
-//! - `M2` checkpoints cost at most a twentieth of the time, down to one a minute: a big state is written less often
+//! - `M2` a checkpoint is being made for at most a fortieth of the time, down to one a minute: a big state is written less
+//!   often. What it costs the shards besides (memory and caches) is about as much again
 
 use std::io;
 use std::sync::Arc;
@@ -39,6 +40,11 @@ use crate::runtime::status::{StatePart, Status};
 /// How rarely a checkpoint is taken for what one costs: a restart reads again what came since.
 const CHECKPOINT_EVERY_MAX: Duration = Duration::from_secs(60);
 
+/// How long to wait after a checkpoint that took so long (`M2`).
+pub fn until_next(every: Duration, took: Duration) -> Duration {
+    every.max((took * 40).min(CHECKPOINT_EVERY_MAX))
+}
+
 /// How long shards and desk may take to give their cuts before that is said. A desk that is busy with slow receivers
 /// never takes long.
 const CUT_MAX: Duration = Duration::from_secs(60);
@@ -50,7 +56,7 @@ pub struct Memory {
     pub log: DeskLog,
     /// The number of the next checkpoint.
     pub next: u64,
-    /// How often a checkpoint is taken, unless one takes longer than a twentieth of this.
+    /// How often a checkpoint is taken, unless one takes longer than a fortieth of this.
     pub every: Duration,
     pub desk_meaning: u64,
     /// The desk's.
@@ -192,7 +198,7 @@ impl Keeper {
                 Some(reload) = self.reloads.recv() => self.reload(reload, &consumer, &status).await,
                 () = tokio::time::sleep(wait), if every.is_some() => {
                     let cost = self.take(false, &consumer, &status).await;
-                    wait = every.unwrap_or_default().max((cost * 20).min(CHECKPOINT_EVERY_MAX)); // `M2`
+                    wait = until_next(every.unwrap_or_default(), cost);
                 }
             }
         }

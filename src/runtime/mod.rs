@@ -30,7 +30,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::mpsc;
 
 pub use desk::{DRAIN_MAX, tell_dropped};
-pub use memory::Memory;
+pub use memory::{Memory, until_next};
 pub use operator::{Answered, Kept, Operations, Operators, operators};
 pub use reload::{Next, ReloadError, Reloaded, Reloader, Reloads, reloads};
 pub use shard::DeadLetterSink;

@@ -1,9 +1,9 @@
 //! What checkpoints cost: how long a shard takes no records, what is written, and how soon a restart judges again.
 //!
-//! The same work as the `memory` run, with a checkpoint every five seconds, written to a temporary directory by another
-//! thread. The clock for that stands still while events are made up, since nobody does so in a Foghorn that runs. Its row of the table counts the processor time of both, so the rows `memory` and
-//! `checkpoint` of one call say what checkpoints cost in all. Those are few, so the stall is then taken of
-//! [`STALLS`] more cuts that nobody writes, a batch apart.
+//! The same work as the `memory` run, with checkpoints as often as `run` takes them, written to a temporary directory by
+//! another thread. The clock for that stands still while events are made up, since nobody does so in a Foghorn that runs. Its
+//! row of the table counts the processor time of both, so the rows `memory` and `checkpoint` of one call say what checkpoints
+//! cost in all. Those are few, so the stall is then taken of [`STALLS`] more cuts that nobody writes, a batch apart.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -19,6 +19,7 @@ use crate::edge::{clock, process};
 use crate::engine::desk::{Desk, DeskCut};
 use crate::engine::shard::{Shard, ShardInput, ShardOutput};
 use crate::engine::state::ShardCut;
+use crate::runtime::until_next;
 
 /// A directory that is gone when this is.
 struct Scratch(std::path::PathBuf);
@@ -76,11 +77,13 @@ pub(super) fn run(world: &World, args: &BenchArgs) -> Result<Took, CommandError>
     let dir = Arc::new(StateDir::open(&scratch.0)?);
     let mut bench = Bench::start(world, args)?;
     let (to_writer, cuts) = mpsc::channel::<(u64, ShardCut)>();
+    let (saved, answers) = mpsc::channel();
     let writer = std::thread::spawn({
         let (dir, desk) = (dir.clone(), Desk::new(world.desk(), 1).cut());
-        move || cuts.into_iter().map(|(number, cut)| dir.save(&checkpoint(number, cut, &desk))).collect()
+        move || cuts.into_iter().try_for_each(|(number, cut)| saved.send(dir.save(&checkpoint(number, cut, &desk))))
     });
-    let mut due = defaults::CHECKPOINT_EVERY.to_std();
+    let (mut written, mut last) = (0, None);
+    let mut due = Some(defaults::CHECKPOINT_EVERY.to_std());
     let mut took = Took { events: 0, cpu: Duration::ZERO, wall: Duration::ZERO };
     let cpu_of_writing = cpu_time();
     let mut making = Duration::ZERO;
@@ -90,24 +93,28 @@ pub(super) fn run(world: &World, args: &BenchArgs) -> Result<Took, CommandError>
         making += Duration::from_secs_f64(process::thread_cpu_seconds() - before);
         let wall = Instant::now();
         bench.take(records);
-        if took.wall >= due {
-            due = took.wall + defaults::CHECKPOINT_EVERY.to_std();
+        if due.is_some_and(|due| took.wall >= due) {
+            due = None;
             let (number, cut, _) = bench.cut();
             to_writer.send((number, cut))?;
         }
         took.wall += wall.elapsed();
+        for saved in answers.try_iter() {
+            let saved: Saved = saved?;
+            due = Some(took.wall + until_next(defaults::CHECKPOINT_EVERY.to_std(), saved.took));
+            (written, last) = (written + 1, Some(saved));
+        }
         took.events += super::BATCH as u64;
     }
     drop(to_writer);
-    let saved: std::io::Result<Vec<Saved>> = writer.join().map_err(|_| anyhow::anyhow!("the writing thread failed"))?;
+    writer.join().map_err(|_| anyhow::anyhow!("the writing thread failed"))??;
     took.cpu = (cpu_time() - cpu_of_writing).saturating_sub(making);
-    let saved = saved?;
-    if let Some(last) = saved.last() {
-        let (count, megabytes) = (saved.len(), last.bytes as f64 / 1e6);
-        eprintln!(
-            "checkpoint: {count} written; the last has {megabytes:.1} MB, written and synced in {:.2?}",
-            last.took
-        );
+    for saved in answers {
+        (written, last) = (written + 1, Some(saved?));
+    }
+    if let Some(Saved { bytes, took: time, .. }) = last {
+        let megabytes = bytes as f64 / 1e6;
+        eprintln!("checkpoint: {written} written; the last has {megabytes:.1} MB, written and synced in {time:.2?}");
     }
     restore(world, &dir, &mut bench.feeder)?;
     tell_stalls(&mut bench);

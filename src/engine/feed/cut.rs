@@ -8,7 +8,7 @@ use crate::engine::pane_log::{Entries, Entry, PaneLog};
 use crate::engine::plan::{FeedPlan, RulePlan};
 use crate::engine::state::{AccCut, ActiveCut, Bytes, ExemplarsCut, FeedCut, GroupsCut, RuleCut, RuleMeaning};
 use crate::model::labels::Labels;
-use crate::model::signal::{Evidence, ResolvedBecause, RuleMeta, Signal, Transition};
+use crate::model::signal::{Evidence, ResolvedBecause, RuleMeta, Signal};
 use crate::model::time::EventTime;
 use crate::rule::hold::Hold;
 use crate::window::{PartialReader, PartialRewriter};
@@ -256,7 +256,7 @@ impl Book {
         signals: &mut Vec<Signal>,
     ) {
         let Some(hold) = carried(old.meaning, meaning, active.hold) else {
-            return signals.push(ended(feed, &old.meta, active, ResolvedBecause::RuleRemoved));
+            return signals.extend(ended(feed, &old.meta, active, ResolvedBecause::RuleRemoved));
         };
         let ActiveCut { labels, last_signal, absent, annotations, .. } = active.clone();
         let absent = absent && old.meaning.verdict == meaning.verdict; // it may end for another reason now
@@ -296,12 +296,12 @@ pub fn carried(old: RuleMeaning, new: RuleMeaning, hold: Hold) -> Option<Hold> {
     }
 }
 
-/// The end of an alert whose rule cannot speak of it any more, at the last tick it could have.
-pub fn ended(feed: &FeedCut, rule: &Arc<RuleMeta>, active: &ActiveCut, because: ResolvedBecause) -> Signal {
+/// The end of an alert whose rule cannot speak of it any more, at the last tick it could have; `None` where it has ended.
+pub fn ended(feed: &FeedCut, rule: &Arc<RuleMeta>, active: &ActiveCut, because: ResolvedBecause) -> Option<Signal> {
     let ActiveCut { hold, labels, last_signal, annotations, .. } = active;
     let at = feed.judged().map_or(*last_signal, |judged| judged.max(*last_signal));
-    let transition = hold.end(because).1.unwrap_or(Transition::Dropped);
-    Signal {
+    let transition = hold.end(because).1?;
+    Some(Signal {
         rule: rule.clone(),
         labels: Labels::clone(labels),
         transition,
@@ -312,7 +312,7 @@ pub fn ended(feed: &FeedCut, rule: &Arc<RuleMeta>, active: &ActiveCut, because: 
         value: None,
         evidence: Arc::new(Evidence::default()),
         home: None,
-    }
+    })
 }
 
 const NO_GROUP: u32 = u32::MAX;

@@ -241,7 +241,7 @@ impl Shard {
         for feed in mine.flat_map(|cut| &cut.feeds) {
             for rule in feed.rules.iter().filter(|rule| !stays(rule)) {
                 let end = |active| feed_cut::ended(feed, &rule.meta, active, ResolvedBecause::RuleRemoved);
-                signals.extend(rule.active.iter().map(end));
+                signals.extend(rule.active.iter().filter_map(end));
             }
         }
     }
